@@ -1,0 +1,61 @@
+# `make repro` and `make test` do everything on a fresh machine with Python 3.11 to 3.13, git and make.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# GPU=1 installs TensorFlow with its CUDA libraries: see docs/gpu.md
+LOCK := requirements$(if $(GPU),-gpu).lock
+STAMP := $(VENV)/.installed-from-$(LOCK)
+# The first Python that is new enough; name another one with PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+# DVC starts the stages' `python` from the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help setup repro test test-all lint lock ui
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make repro     run the whole pipeline, or what a change touched, and show the scores'
+	@echo 'make test      the tests, about 10 minutes'
+	@echo 'make test-all  the tests and the heavy ones, with the real faces where they are at hand'
+	@echo 'make lint      ruff and mypy'
+	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
+	@echo 'make lock      pin the dependencies anew, with their hashes'
+	@echo 'make setup     the environment alone, in $(VENV); GPU=1 brings CUDA'
+
+setup: $(STAMP)
+
+$(STAMP): $(LOCK) pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'No Python 3.11, 3.12 or 3.13 on the path; install one, or name it: make PYTHON=...'; exit 1; }
+	@echo 'Setting up $(VENV) with $(PYTHON): about two minutes'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: setup
+	@$(BIN)/faceseg check
+	@$(BIN)/dvc repro
+	@$(BIN)/faceseg summary
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+
+test-all: test
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group dev --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group dev --extra gpu --output-file requirements-gpu.lock
+
+ui: setup
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000

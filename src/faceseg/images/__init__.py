@@ -1,0 +1,1 @@
+"""Picture files to pixels and back (codec), and pixels to the training size and back (geometry)."""

@@ -1,0 +1,244 @@
+"""params.yaml as strict typed sections: what is not in the file does not exist, and the code has no defaults.
+
+Each section is the whole of what a stage may read of it; ``tests/test_dvc_graph.py`` holds the stages to that.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PARAMS_FILE = Path("params.yaml")
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class ParamsError(ValueError):
+    """What is wrong with params.yaml, one line for each key: what came, what was expected, how to mend it."""
+
+
+class Section(BaseModel):
+    """A section refuses unknown keys, missing keys and values of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limit(Section):
+    train: Annotated[int, Field(ge=1)] | None
+    val: Annotated[int, Field(ge=1)] | None
+    test: Annotated[int, Field(ge=1)] | None
+
+
+class Synthetic(Section):
+    train_clips: Annotated[int, Field(ge=1)]
+    val_clips: Annotated[int, Field(ge=1)]
+    frames: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class DatasetParams(Section):
+    name: str
+    source: str
+    limit: Limit
+    synthetic: Synthetic
+
+
+class MergeParams(Section):
+    into: str
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+
+
+class SplitLists(Section):
+    train: list[str]
+    val: list[str]
+    test: list[str]
+
+    @model_validator(mode="after")
+    def _each_group_once(self) -> "SplitLists":
+        named = [*self.train, *self.val, *self.test]
+        twice = sorted({group for group in named if named.count(group) > 1})
+        if twice:
+            raise ValueError(f"the groups {', '.join(twice)} are named twice; name each in one list only")
+        return self
+
+
+class SplitParams(Section):
+    by: Literal["own", "clip"]
+    val: Fraction
+    test: Fraction
+    seed: Annotated[int, Field(ge=0)]
+    lists: SplitLists
+
+    @model_validator(mode="after")
+    def _something_left_to_train_on(self) -> "SplitParams":
+        if self.by == "clip" and self.val + self.test >= 1:
+            raise ValueError(
+                f"val {self.val} and test {self.test} leave nothing to train on; together they must be below 1"
+            )
+        return self
+
+
+class ResizeParams(Section):
+    size: Annotated[int, Field(ge=16, le=4096)]
+    fit: Literal["stretch", "pad"]
+    mask_filter: Literal["nearest", "majority"]
+
+
+class CacheParams(Section):
+    shard_size: Annotated[int, Field(ge=1)]
+
+
+class ModelParams(Section):
+    architecture: Literal["pspnet", "deeplabv3plus"]
+    backbone: str
+    encoder_weights: Literal["imagenet"] | None
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adamw"]
+    momentum: Fraction
+    nesterov: bool
+    weight_decay: NonNegative
+
+
+class Schedule(Section):
+    name: Literal["constant", "plateau", "cosine"]
+    warmup_epochs: NonNegative
+    final_fraction: Annotated[float, Field(ge=0, le=1)]
+    patience: Annotated[int, Field(ge=1)]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+
+
+class EarlyStopping(Section):
+    patience: Annotated[int, Field(ge=1)] | None
+
+
+class LossWeights(Section):
+    cross_entropy: NonNegative
+    dice: NonNegative
+    jaccard: NonNegative
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> "LossWeights":
+        if self.cross_entropy + self.dice + self.jaccard == 0:
+            raise ValueError("every weight is 0, so there is nothing to minimise; give at least one a weight above 0")
+        return self
+
+
+class Augment(Section):
+    flip: Annotated[float, Field(ge=0, le=1)]
+    rotate: Annotated[float, Field(ge=0, le=180)]
+    scale: Fraction
+    shift: Fraction
+    brightness: Fraction
+    contrast: Fraction
+    saturation: Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainParams(Section):
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    deterministic: bool
+    learning_rate: Annotated[float, Field(gt=0)]
+    optimizer: Optimizer
+    schedule: Schedule
+    early_stopping: EarlyStopping
+    keep: Literal["best", "last"]
+    loss: LossWeights
+    augment: Augment
+
+
+class EvaluateParams(Section):
+    batch_size: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=0)]
+
+
+class ComputeParams(Section):
+    workers: Annotated[int, Field(ge=1)] | None
+
+
+class Params(Section):
+    dataset: DatasetParams
+    merge: MergeParams
+    split: SplitParams
+    resize: ResizeParams
+    cache: CacheParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    compute: ComputeParams
+
+    @model_validator(mode="after")
+    def _what_validation_is_needed_for(self) -> "Params":
+        if self.split.val == 0 and not self.split.lists.val:
+            if self.train.schedule.name == "plateau":
+                raise ValueError(
+                    "split.val is 0 and train.schedule.name is 'plateau', which follows the validation loss; "
+                    "set split.val above 0, or the schedule to 'cosine' or 'constant'"
+                )
+            if self.train.early_stopping.patience is not None:
+                raise ValueError(
+                    "split.val is 0 and train.early_stopping.patience is set, which follows the validation score; "
+                    "set split.val above 0, or the patience to null"
+                )
+        return self
+
+
+def read_params(path: Path = PARAMS_FILE) -> Params:
+    """The whole of params.yaml, checked.
+
+    Raises:
+        ParamsError: naming every key that is unknown, missing or of another type, with its neighbours.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is not there; run from the root of the repository, where params.yaml lies") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds {type(values).__name__}, expected sections: {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(values, strict=False)
+    except ValidationError as error:
+        lines = [_explain(fault, values) for fault in error.errors()]
+        raise ParamsError("\n".join([f"{path}:", *(f"  {line}" for line in lines)])) from None
+
+
+def _explain(fault: Any, values: dict[str, Any]) -> str:
+    """One pydantic fault as a sentence about the key in the file."""
+    # Members of a union add their own name to the location; only keys and positions of the file are the user's.
+    where: list[str] = []
+    section: Any = values
+    for part in fault["loc"]:
+        if isinstance(part, str) and not isinstance(section, dict):
+            break
+        where.append(str(part))
+        section = section.get(part) if isinstance(section, dict) else None
+    key = ".".join(where)
+    if fault["type"] == "extra_forbidden":
+        known = _keys_beside(where)
+        near = difflib.get_close_matches(where[-1], known, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"{key}: unknown key; {hint}known here: {', '.join(known)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing; this section needs: {', '.join(_keys_beside(where))}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: got {fault['input']!r}; {message}"
+
+
+def _keys_beside(where: list[str]) -> list[str]:
+    """The keys that the section around ``where`` has."""
+    model: Any = Params
+    for part in where[:-1]:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

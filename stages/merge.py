@@ -1,0 +1,35 @@
+"""merge: pairs found, faults set aside, masks in the target classes at native size."""
+
+import time
+from pathlib import Path
+
+from stages import run
+
+
+def main() -> None:
+    from faceseg.files import write_json
+    from faceseg.params import read_params
+    from faceseg.sources import catalog
+    from faceseg.store.merged import write_merged
+
+    params = read_params()
+    dataset = catalog.load(params.dataset.name)
+
+    began = time.perf_counter()
+    merged = write_merged(
+        Path("data/raw/dataset.zip"), Path("data/merged"), dataset, params.merge, params.compute.workers
+    )
+    metrics = merged.metrics()
+    write_json(Path("metrics/data.json"), metrics)
+
+    seconds = time.perf_counter() - began
+    of = "" if metrics["expected"] is None else f" of the {metrics['expected']} of the complete dataset"
+    print(
+        f"merge: {metrics['pictures']} pictures{of} in {metrics['clips']} clips, {len(merged.merge.classes)} classes, "
+        f"{metrics['rejected']} rejected, {metrics['unlabelled']} without a label, "
+        f"{metrics['pictures'] / seconds:.0f} pictures/s, {seconds:.0f} s in all"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

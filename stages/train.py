@@ -1,0 +1,38 @@
+"""train: the cache in, a model out; every epoch goes to the curves and, as it happens, to the journal and MLflow."""
+
+import os
+import time
+from pathlib import Path
+
+from stages import run
+
+
+def main() -> None:
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.params import read_params
+    from faceseg.tracking import Tracker, flatten, repository_root
+    from faceseg.training.train import Outputs, train
+
+    params = read_params()
+    root = repository_root()
+    outputs = Outputs(models=Path("models"), metrics=Path("metrics"))
+    settings = flatten({"model": params.model.model_dump(), "train": params.train.model_dump()})
+    tracker = Tracker(root, settings, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
+
+    began = time.perf_counter()
+    trained = train(Path("data/cache"), params.model, params.train, root / ".faceseg" / "runs", outputs, tracker)
+    tracker.trained(trained.model_sha256, [outputs.curves, outputs.description])
+
+    kept = trained.kept
+    score = f"val mIoU {kept.val_iou:.3f}" if kept.val_iou is not None else f"train mIoU {kept.iou:.3f}"
+    print(
+        f"train: {trained.parameters / 1e6:.1f} million parameters, {len(trained.epochs)} epochs, "
+        f"kept epoch {kept.epoch} with {score}, "
+        f"{trained.epochs[-1].images_per_second:.1f} pictures/s, {time.perf_counter() - began:.0f} s in all"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,98 @@
+"""params.yaml is strict, and says what is wrong in words that mend it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from faceseg.params import ParamsError, read_params
+
+ROOT = Path(__file__).parents[1]
+
+
+def read_with(tmp_path: Path, key: str, value: Any = None, *, drop: bool = False) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    *sections, last = key.split(".")
+    section = values
+    for name in sections:
+        section = section[name]
+    if drop:
+        del section[last]
+    else:
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    read_params(path)
+
+
+def test_the_shipped_file_is_valid() -> None:
+    params = read_params(ROOT / "params.yaml")
+    assert params.resize.size == 256
+    assert params.merge.into == "face8"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.learning_rat", 0.1, r"train\.learning_rat: unknown key; did you mean 'learning_rate'\?.*batch_size"),
+        ("resize.colour", 1, r"resize\.colour: unknown key; known here: size, fit, mask_filter"),
+        ("train.epochs", "many", r"train\.epochs: got 'many'; .*integer"),
+        ("train.epochs", 0, r"train\.epochs: got 0; .*greater than or equal to 1"),
+        ("resize.fit", "crop", r"resize\.fit: got 'crop'; .*'stretch' or 'pad'"),
+        ("model.architecture", "unet9", r"model\.architecture: got 'unet9'; .*pspnet"),
+        ("train.optimizer.momentum", 1.5, r"train\.optimizer\.momentum: got 1\.5; .*less than 1"),
+        ("train.loss", {"cross_entropy": 0, "dice": 0, "jaccard": 0}, r"train\.loss: every weight is 0"),
+        ("split.lists", {"train": ["a"], "val": ["a"], "test": []}, r"split\.lists: the groups a are named twice"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_cure(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        read_with(tmp_path, key, value)
+
+
+def test_a_missing_key_names_its_neighbours(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"resize\.size: missing; this section needs: size, fit, mask_filter"):
+        read_with(tmp_path, "resize.size", drop=True)
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"train: missing; this section needs: dataset, merge, split"):
+        read_with(tmp_path, "train", drop=True)
+
+
+def test_shares_that_leave_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"val 0\.5 and test 0\.5 leave nothing to train on"):
+        read_with(tmp_path, "split", {"by": "clip", "val": 0.5, "test": 0.5, "seed": 0, "lists": _no_lists()})
+
+
+def test_plateau_without_a_validation_split(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["split"]["val"] = 0
+    values["train"]["schedule"]["name"] = "plateau"
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ParamsError, match=r"split\.val is 0 and train\.schedule\.name is 'plateau'"):
+        read_params(path)
+
+
+def test_several_faults_come_together(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["resize"]["size"] = "big"
+    values["train"]["sed"] = 1
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ParamsError, match=r"(?s)resize\.size: got 'big'.*train\.sed: unknown key"):
+        read_params(path)
+
+
+def test_no_file_and_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="run from the root of the repository"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        read_params(tmp_path / "params.yaml")
+
+
+def _no_lists() -> dict[str, list[str]]:
+    return {"train": [], "val": [], "test": []}

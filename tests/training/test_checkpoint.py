@@ -1,0 +1,83 @@
+"""A checkpoint comes back bit for bit, or not at all; a run has one trainer."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faceseg.training.checkpoint import RunFolder, differences
+
+
+def arrays(seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(3, 4)).astype(np.float32), np.array(7, np.int64), np.zeros((0, 2), np.float32)]
+
+
+def test_arrays_and_state_come_back(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {"data": 1}) as folder:
+        folder.save(3, arrays(3), {"waited": 2})
+    with RunFolder(tmp_path, {"data": 1}) as folder:
+        saved = folder.latest()
+    assert saved is not None
+    assert (saved[0], saved[2]) == (3, {"waited": 2})
+    for got, expected in zip(saved[1], arrays(3), strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_two_are_kept_and_a_damaged_one_falls_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        for epoch in (1, 2, 3):
+            folder.save(epoch, arrays(epoch), {})
+        assert sorted(path.name for path in folder.path.glob("epoch-*.npz")) == ["epoch-00002.npz", "epoch-00003.npz"]
+        damaged = folder.path / "epoch-00003.npz"
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        saved = folder.latest()
+    assert saved is not None
+    assert saved[0] == 2
+    np.testing.assert_array_equal(saved[1][0], arrays(2)[0])
+    assert "epoch-00003.json cannot be used (its hash is another" in capsys.readouterr().out
+
+
+def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        first = folder.save_best(1, arrays(1))
+        folder.save(1, arrays(1), {"best_weights": first})
+        second = folder.save_best(2, arrays(2))
+        folder.save(2, arrays(2), {"best_weights": second})
+        assert len(list(folder.path.glob("best-*.npz"))) == 2
+        folder.save(3, arrays(3), {"best_weights": second})
+        assert [path.name for path in folder.path.glob("best-*.npz")] == ["best-00002.npz"]
+        np.testing.assert_array_equal(folder.load_best(second)[0], arrays(2)[0])
+
+
+def test_another_identity_is_another_run_and_says_what_differs(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {"data": "a", "train": {"seed": 0}}) as folder:
+        folder.save(1, arrays(1), {})
+    with RunFolder(tmp_path, {"data": "b", "train": {"seed": 0}}) as folder:
+        assert folder.latest() is None
+        assert folder.what_differs() == ["data: a -> b"]
+
+
+def test_differences_name_the_leaf() -> None:
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == ["a.c: 2 -> 3", "a.d: None -> 4"]
+
+
+def test_a_second_trainer_is_told_who_holds_the_run(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from faceseg.training.checkpoint import RunFolder\n"
+        f"with RunFolder(Path({str(tmp_path)!r}), {{}}): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=f"already running: process {holder.pid} on "), RunFolder(tmp_path, {}):
+        pass
+    holder.kill()
+    holder.communicate()
+    with RunFolder(tmp_path, {}) as folder:
+        assert folder.latest() is None

@@ -1,0 +1,168 @@
+"""The loop learns, its scores are whole-split scores, and a killed run comes back bit for bit."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import jaccard_score
+
+from faceseg.params import TrainParams
+from faceseg.store.shards import Cache
+from faceseg.training import setup
+from faceseg.training.checkpoint import RunFolder
+from faceseg.training.loop import Epoch, Loop, Progress
+from tests.training.blocks import train_params, write_cache
+
+
+def small_model() -> keras.Model:
+    """Has what a resume can lose: batch statistics and dropout."""
+    keras.utils.set_random_seed(1)
+    images = keras.Input((16, 16, 3))
+    values = keras.layers.Rescaling(1 / 255)(images)
+    values = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(values)
+    values = keras.layers.BatchNormalization(momentum=0.5)(values)
+    values = keras.layers.Dropout(0.2)(keras.layers.ReLU()(values))
+    return keras.Model(images, keras.layers.Conv2D(3, 1, dtype="float32")(values))
+
+
+class KilledError(Exception):
+    """Stands for a kill: the loop is left at an epoch's end."""
+
+
+def training(folder: Path, cache: Path, params: TrainParams, stop_after: int | None = None) -> tuple[Progress, list]:
+    model = small_model()
+    heard: list[Epoch] = []
+
+    def observe(epoch: Epoch) -> None:
+        heard.append(epoch)
+        if epoch.epoch == stop_after:
+            raise KilledError
+
+    with RunFolder(folder, {"params": params.model_dump()}) as run:
+        progress = Loop(model, params, Cache.open(cache), run, setup.strategy()).run(observe)
+    assert [epoch.epoch for epoch in heard] == [epoch.epoch for epoch in progress.epochs]
+    return progress, [np.asarray(variable) for variable in model.weights]
+
+
+def test_it_learns(tmp_path: Path, cache_folder: Path) -> None:
+    progress, _ = training(tmp_path / "runs", cache_folder, train_params(epochs=25))
+    first, last = progress.epochs[0], progress.epochs[-1]
+    assert last.loss < first.loss / 2
+    assert last.val_iou is not None
+    assert last.val_iou > 0.8
+    assert set(last.val_class_iou) == {"red", "green", "blue"}
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, cache_folder: Path, schedule: str) -> None:
+    params = train_params(
+        epochs=6, schedule={"name": schedule, "patience": 1}, early_stopping={"patience": 3}, learning_rate=0.2
+    )
+    whole, whole_weights = training(tmp_path / "whole", cache_folder, params)
+    for stop in (1, 2, 4):
+        with pytest.raises(KilledError):
+            training(tmp_path / "killed", cache_folder, params, stop_after=stop)
+    again, again_weights = training(tmp_path / "killed", cache_folder, params)
+
+    def timeless(progress: Progress) -> list[dict[str, Any]]:
+        skip = ("seconds", "images_per_second")
+        return [{key: value for key, value in vars(epoch).items() if key not in skip} for epoch in progress.epochs]
+
+    assert timeless(again) == timeless(whole)
+    assert (again.best, again.best_epoch, again.waited) == (whole.best, whole.best_epoch, whole.waited)
+    for got, expected in zip(again_weights, whole_weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_validation_scores_are_those_of_the_whole_split(tmp_path: Path, cache_folder: Path) -> None:
+    """5 pictures in batches of 4: the last batch is filled up, and filling must not count."""
+    params = train_params(epochs=1, keep="last")
+    model = small_model()
+    cache = Cache.open(cache_folder)
+    with RunFolder(tmp_path / "runs", {}) as run:
+        progress = Loop(model, params, cache, run, setup.strategy()).run(lambda _: None)
+    split = cache.split("val")
+    rows = np.arange(len(split))
+    truth = split.masks_at(rows)
+    predicted = np.argmax(model(split.images_at(rows).astype(np.float32), training=False), axis=-1)
+    scored = truth != 255
+    expected = jaccard_score(truth[scored], predicted[scored], average="macro")
+    assert progress.epochs[0].val_iou == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_best_epoch_is_kept(tmp_path: Path, cache_folder: Path) -> None:
+    """A rate that ruins the weights: the best epoch is an earlier one, and its weights are back."""
+    params = train_params(epochs=8, learning_rate=1.5, schedule={"name": "constant"})
+    progress, kept = training(tmp_path / "runs", cache_folder, params)
+    scores = [epoch.val_iou for epoch in progress.epochs]
+    assert progress.best_epoch == 1 + int(np.argmax(scores))
+    _, stopped_there = training(
+        tmp_path / "short", cache_folder, params.model_copy(update={"epochs": progress.best_epoch, "keep": "last"})
+    )
+    for got, expected in zip(kept, stopped_there, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_early_stopping_counts_epochs_without_a_better_score(tmp_path: Path, cache_folder: Path) -> None:
+    params = train_params(epochs=40, learning_rate=1e-9, early_stopping={"patience": 3}, optimizer={"name": "sgd"})
+    progress, _ = training(tmp_path / "runs", cache_folder, params)
+    assert len(progress.epochs) == progress.best_epoch + 3
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    cache = write_cache(tmp_path / "cache", val=False)
+    progress, _ = training(tmp_path / "runs", cache, train_params(epochs=2))
+    assert progress.best_epoch == 2
+    assert progress.epochs[0].val_iou is None
+    assert progress.epochs[0].val_loss is None
+
+
+def test_a_loss_that_is_no_number_says_what_to_lower(tmp_path: Path, cache_folder: Path) -> None:
+    params = train_params(learning_rate=1e30, optimizer={"name": "sgd"}, schedule={"name": "constant"}, epochs=9)
+    with pytest.raises(
+        ValueError, match=r"the loss became (nan|inf) in epoch \d; lower train\.learning_rate \(now 1e\+30\)"
+    ):
+        training(tmp_path / "runs", cache_folder, params)
+
+
+def test_a_batch_larger_than_the_split(tmp_path: Path, cache_folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"train\.batch_size is 13, but the train split has 12 pictures"):
+        training(tmp_path / "runs", cache_folder, train_params(batch_size=13))
+
+
+def test_float16_skips_a_step_that_overflows_and_recovers(cache_folder: Path) -> None:
+    """A loss scale of 2**40 overflows float16: steps are skipped and the scale halves until training goes on."""
+    from faceseg.inputs.pipeline import training_batches
+    from faceseg.training.step import build_optimizer, build_training_step
+
+    params = train_params(precision="mixed_float16", optimizer={"weight_decay": 0.01})
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        model = small_model()
+        optimizer = build_optimizer(params)
+        optimizer.build(model.trainable_variables)
+        optimizer.dynamic_scale.assign(2.0**40)
+        step = build_training_step(model, optimizer, params, [], tf.distribute.get_strategy())
+        start = [np.asarray(variable) for variable in model.trainable_variables]
+        moved_at = None
+        batches = training_batches(Cache.open(cache_folder).split("train"), 4, 0, 1).repeat()
+        for number, batch in enumerate(batches.take(60)):
+            scale = float(optimizer.dynamic_scale)
+            loss, _ = step(batch)
+            assert math.isfinite(float(loss))
+            values = [np.asarray(variable) for variable in model.trainable_variables]
+            moved = any((now != then).any() for now, then in zip(values, start, strict=True))
+            if moved:
+                moved_at = number
+                break
+            assert float(optimizer.dynamic_scale) == scale / 2
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    assert moved_at is not None
+    assert moved_at > 5
+    assert all(np.isfinite(value).all() for value in values)
