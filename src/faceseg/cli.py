@@ -50,7 +50,8 @@ def summary() -> None:
     console.print(
         f"test mIoU {native['miou']:.3f}, mean F1 {native['mf1']:.3f}, pixel accuracy {native['pixel_accuracy']:.3f} "
         f"at native size (mIoU {cached['miou']:.3f} at the training size), "
-        f"{sizes['test']['pictures']} pictures of {sizes['test']['clips']} clips"
+        f"{sizes['test']['pictures']} pictures of {sizes['test']['clips']} clips",
+        soft_wrap=True,
     )
     console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
     console.print(

@@ -66,4 +66,4 @@ def test_without_dvc_nothing_is_checked(monkeypatch: pytest.MonkeyPatch) -> None
     from faceseg.training import parent
 
     monkeypatch.setattr(parent, "_is_dvc", lambda process: False)
-    parent.Parent().check()
+    assert parent.Parent().check() is None
