@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,41 @@ def test_train_and_evaluate_are_one_mlflow_run(repository: Repository) -> None:
     assert "test.miou" in run["points"]
     assert run["params"]["train.batch_size"] == "4"
     assert run["status"] == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_in_the_same_bytes(repository: Repository) -> None:
+    """SIGKILL to dvc and all its children after the second epoch; the next `dvc repro` goes on from there."""
+    before = (repository.path / "params.yaml").read_text()
+    lock = (repository.path / "dvc.lock").read_text()
+    repository.change({"train": {"epochs": 5}})
+    assert repository.repro() == ["train", "evaluate"]
+    files = (
+        "models/model.weights.h5",
+        "models/model.json",
+        "metrics/plots/curves.csv",
+        "metrics/train.json",
+        "dvc.lock",
+    )
+    undisturbed = {name: (repository.path / name).read_bytes() for name in files}
+    assert not list((repository.path / ".faceseg" / "runs").iterdir()), "checkpoints of a finished run stay behind"
+
+    command = ["dvc", "repro", "--force", "--single-item", "train"]
+    killed = subprocess.Popen(command, cwd=repository.path, env=repository.environment, start_new_session=True)
+    for _ in range(1200):
+        if list(repository.path.glob(".faceseg/runs/*/epoch-00002.json")):
+            break
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (repository.path / "models/model.json").exists()
+    (repository.path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    output = repository.run("dvc", "repro")
+    assert "continuing after epoch" in output
+    assert {name: (repository.path / name).read_bytes() for name in files} == undisturbed
+    (repository.path / "params.yaml").write_text(before)
+    (repository.path / "dvc.lock").write_text(lock)
+    repository.run("dvc", "checkout", "--force")
 
 
 def test_an_edited_local_source_reruns_what_depends_on_it(repository: Repository, tmp_path: Path) -> None:

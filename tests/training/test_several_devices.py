@@ -19,6 +19,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
 import numpy as np
+from faceseg.models.blocks import batch_norm
 from faceseg.store.shards import Cache
 from faceseg.training.checkpoint import RunFolder
 from faceseg.training.loop import Loop
@@ -28,10 +29,10 @@ cache = write_cache(folder / f"cache{devices}")
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if devices == 2 else tf.distribute.get_strategy()
 keras.utils.set_random_seed(1)
 with strategy.scope():
-    # No batch statistics: those are each device's own, as docs/gpu.md says.
     images = keras.Input((16, 16, 3))
     values = keras.layers.Rescaling(1 / 255)(images)
-    values = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(values)
+    values = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(values)
+    values = keras.layers.ReLU()(batch_norm()(values))
     model = keras.Model(images, keras.layers.Conv2D(3, 1)(values))
 with RunFolder(folder / f"runs{devices}", {}) as run:
     progress = Loop(model, train_params(epochs=3), Cache.open(cache), run, strategy).run(lambda _: None)
