@@ -4,7 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 # GPU=1 installs TensorFlow with its CUDA libraries: see docs/gpu.md
-LOCK := requirements$(if $(GPU),-gpu).lock
+# (and what was set up for a GPU stays so).
+LOCK := requirements$(if $(or $(GPU),$(wildcard $(VENV)/.installed-from-requirements-gpu.lock)),-gpu).lock
 STAMP := $(VENV)/.installed-from-$(LOCK)
 # The first Python that is new enough; name another one with PYTHON=...
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -19,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 help:
 	@echo 'make repro     run the whole pipeline, or what a change touched, and show the scores'
 	@echo 'make test      the tests, about 10 minutes'
-	@echo 'make test-all  the tests and the heavy ones, with the real faces where they are at hand'
+	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
 	@echo 'make lock      pin the dependencies anew, with their hashes'

@@ -1,6 +1,6 @@
 """The README's picture: three of the default run's sample strips, one above the other.
 
-    .venv/bin/python docs/make_predictions_picture.py        after `make repro`
+.venv/bin/python docs/make_predictions_picture.py        after `make repro`
 """
 
 from pathlib import Path

@@ -84,8 +84,8 @@ def test_a_line_delivered_twice_is_stored_once(root: Path) -> None:
     tracker.epoch(epoch(1))
     # As if the process had died between MLflow's answer and the note of it.
     journal = tracker.journal
-    journal.note_sent(journal.sent["run_id"], 0)
-    sync(root)
+    journal.note_sent(journal.sent["store"], journal.sent["run_id"], 0)
+    assert sync(root) == (2, [])
     (run,) = runs(root)
     assert history(root, run.info.run_id, "loss") == [(1, 0.1)]
 
@@ -102,7 +102,7 @@ def test_a_rerun_is_a_new_run(root: Path) -> None:
 def test_a_server_that_is_down_costs_one_warning_and_sync_delivers(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nothing answers
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")  # the discard port: nothing answers
     tracker = Tracker(root, {}, {})
     tracker.start("c" * 64)
     tracker.epoch(epoch(1))
@@ -110,9 +110,14 @@ def test_a_server_that_is_down_costs_one_warning_and_sync_delivers(
     out = capsys.readouterr().out
     assert out.count("did not take the run") == 1
     assert "`faceseg sync` delivers it later" in out
+    assert "s3cret" not in out
+    delivered, failures = sync(root)
+    assert delivered == 0
+    assert len(failures) == 1
+    assert "s3cret" not in failures[0]
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert sync(root) == 3
-    assert sync(root) == 0
+    assert sync(root) == (3, [])
+    assert sync(root) == (0, [])
     (run,) = runs(root)
     assert history(root, run.info.run_id, "loss") == [(1, 0.1), (2, 0.2)]
 
@@ -123,9 +128,33 @@ def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
     with journal.path.open("ab") as file:
         file.write(b'{"kind": "epo')
     assert [line["kind"] for line in journal.lines()] == ["start"]
-    journal.mend()
     journal.append("trained", model_sha256="x", files=[])
     assert [json.loads(line)["kind"] for line in journal.path.read_text().splitlines()] == ["start", "trained"]
+
+
+def test_another_store_gets_the_whole_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Tracker(root, {}, {})
+    tracker.start("b" * 64)
+    tracker.epoch(epoch(1))
+    (root / "other").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'other' / 'mlflow.db'}")
+    tracker.epoch(epoch(2))
+    (run,) = runs(root / "other")
+    assert history(root / "other", run.info.run_id, "loss") == [(1, 0.1), (2, 0.2)]
+
+
+def test_a_torn_last_line_of_one_run_does_not_hide_another(root: Path) -> None:
+    for name in ("first", "second"):
+        tracker = Tracker(root, {}, {})
+        tracker.start("a" * 64)
+        tracker.trained(name, [])
+    with tracker.journal.path.open("ab") as file:
+        file.write(b'{"kind": "end')
+    again = Tracker(root, {}, {})
+    assert again.find("second")
+    again.evaluated({"test.miou": 0.5}, [])
+    assert again.find("first")
+    assert [line["kind"] for line in Journal(tracker.journal.path).lines()] == ["start", "trained", "ended"]
 
 
 def test_flatten_gives_dotted_names() -> None:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import time
 import uuid
 import warnings
@@ -55,6 +56,7 @@ class Journal:
         self._sent_path = path.with_suffix(".sent.json")
 
     def append(self, kind: str, **values: Any) -> None:
+        self._mend()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}, sort_keys=True)
         with self.path.open("ab") as file:
@@ -69,7 +71,7 @@ class Journal:
         whole = self.path.read_bytes().rpartition(b"\n")[0]
         return [json.loads(line) for line in whole.split(b"\n") if line]
 
-    def mend(self) -> None:
+    def _mend(self) -> None:
         """Cut off a torn last line, so that the next one starts on a line of its own."""
         if self.path.exists():
             content = self.path.read_bytes()
@@ -79,11 +81,11 @@ class Journal:
 
     @property
     def sent(self) -> dict[str, Any]:
-        """``run_id`` of the mirror and ``lines``: how many it has."""
-        return read_json(self._sent_path) if self._sent_path.exists() else {"run_id": None, "lines": 0}
+        """``store`` and ``run_id`` of the mirror, and ``lines``: how many it has."""
+        return read_json(self._sent_path) if self._sent_path.exists() else {"store": None, "run_id": None, "lines": 0}
 
-    def note_sent(self, run_id: str, lines: int) -> None:
-        write_json(self._sent_path, {"run_id": run_id, "lines": lines})
+    def note_sent(self, store: str, run_id: str, lines: int) -> None:
+        write_json(self._sent_path, {"store": store, "run_id": run_id, "lines": lines})
 
 
 class Tracker:
@@ -108,7 +110,6 @@ class Tracker:
         folder = self._root / ".faceseg" / "journal"
         for path in sorted(folder.glob(f"{fingerprint[:16]}-*.jsonl")):
             journal = Journal(path)
-            journal.mend()
             lines = journal.lines()
             if lines and all(line["kind"] not in ("trained", "ended") for line in lines):
                 self._journal = journal
@@ -154,36 +155,49 @@ class Tracker:
         except Exception as error:  # MLflow lets through what its stores and HTTP libraries raise; none may end a run.
             self._mirror_is_up = False
             print(
-                f"MLflow at {tracking_uri(self._root)} did not take the run ({type(error).__name__}: {error}); "
+                f"MLflow at {_without_password(tracking_uri(self._root))} did not take the run "
+                f"({type(error).__name__}: {_without_password(str(error))}); "
                 "the journal has it, and `faceseg sync` delivers it later",
                 flush=True,
             )
 
 
-def sync(root: Path) -> int:
-    """Deliver every journal's missing lines; returns how many were missing."""
-    missing = 0
+def sync(root: Path) -> tuple[int, list[str]]:
+    """Deliver every journal's missing lines; returns how many were delivered, and what failed, a line each."""
+    delivered, failures = 0, []
     for path in sorted((root / ".faceseg" / "journal").glob("*.jsonl")):
-        journal = Journal(path)
-        missing += len(journal.lines()) - journal.sent["lines"]
-        deliver(journal, root)
-    return missing
+        try:
+            delivered += deliver(Journal(path), root)
+        except Exception as error:  # MLflow lets through what its stores and HTTP libraries raise.
+            failures.append(f"{path.name}: {type(error).__name__}: {_without_password(str(error))}")
+    return delivered, failures
 
 
-def deliver(journal: Journal, root: Path) -> None:
-    """Send the lines that MLflow does not have yet, in order."""
+def deliver(journal: Journal, root: Path) -> int:
+    """Send the lines that the MLflow store of today does not have yet, in order; returns how many those were."""
     lines = journal.lines()
+    store = _without_password(tracking_uri(root))
     sent = journal.sent
-    if sent["lines"] >= len(lines):
-        return
+    if sent["store"] != store:
+        # Another store, or none so far: it gets everything.
+        sent = {"run_id": None, "lines": 0}
+    missing = lines[sent["lines"] :]
+    if not missing:
+        return 0
     with warnings.catch_warnings():
         # MLflow's dependencies warn of their own future changes; the user can do nothing about them.
         warnings.simplefilter("ignore")
         client = _client(root)
         run_id = sent["run_id"] or _find_or_create(client, journal, lines[0], root)
-        for number, line in enumerate(lines[sent["lines"] :], start=sent["lines"] + 1):
+        for number, line in enumerate(missing, start=sent["lines"] + 1):
             _send(client, run_id, line)
-            journal.note_sent(run_id, number)
+            journal.note_sent(store, run_id, number)
+    return len(missing)
+
+
+def _without_password(text: str) -> str:
+    """A text without the user and password that an address in it may hold."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
 
 
 def _client(root: Path) -> Any:
