@@ -38,6 +38,11 @@ def test_the_shipped_file_is_valid() -> None:
         ("train.learning_rat", 0.1, r"train\.learning_rat: unknown key; did you mean 'learning_rate'\?.*batch_size"),
         ("resize.colour", 1, r"resize\.colour: unknown key; known here: size, fit, mask_filter"),
         ("train.epochs", "many", r"train\.epochs: got 'many'; .*integer"),
+        ("train.epochs", True, r"train\.epochs: got True; .*integer"),
+        ("train.epochs", "10", r"train\.epochs: got '10'; .*integer"),
+        ("train.deterministic", "no", r"train\.deterministic: got 'no'; .*boolean"),
+        ("train.learning_rate", float("inf"), r"train\.learning_rate: got inf; .*finite"),
+        ("train.seed", 2**70, r"train\.seed: got \d+; .*less than"),
         ("train.epochs", 0, r"train\.epochs: got 0; .*greater than or equal to 1"),
         ("resize.fit", "crop", r"resize\.fit: got 'crop'; .*'stretch' or 'pad'"),
         ("model.architecture", "unet9", r"model\.architecture: got 'unet9'; .*pspnet"),
@@ -74,6 +79,22 @@ def test_plateau_without_a_validation_split(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ParamsError, match=r"split\.val is 0 and train\.schedule\.name is 'plateau'"):
         read_params(path)
+
+
+def test_a_key_that_comes_twice(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text().replace("  epochs: 10\n", "  epochs: 10\n  epochs: 3\n"))
+    with pytest.raises(ParamsError, match="the key 'epochs' comes twice; keep one"):
+        read_params(path)
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("learning_rate: 0.002", "learning_rate: 2e-3").replace("rotate: 15.0", "rotate: 15"))
+    params = read_params(path)
+    assert params.train.learning_rate == 0.002
+    assert params.train.augment.rotate == 15
 
 
 def test_several_faults_come_together(tmp_path: Path) -> None:

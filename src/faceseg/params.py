@@ -4,6 +4,7 @@ Each section is the whole of what a stage may read of it; ``tests/test_dvc_graph
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class ParamsError(ValueError):
     """What is wrong with params.yaml, one line for each key: what came, what was expected, how to mend it."""
 
@@ -23,7 +27,7 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """A section refuses unknown keys, missing keys and values of another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Limit(Section):
@@ -36,7 +40,7 @@ class Synthetic(Section):
     train_clips: Annotated[int, Field(ge=1)]
     val_clips: Annotated[int, Field(ge=1)]
     frames: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class DatasetParams(Section):
@@ -69,7 +73,7 @@ class SplitParams(Section):
     by: Literal["own", "clip"]
     val: Fraction
     test: Fraction
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     lists: SplitLists
 
     @model_validator(mode="after")
@@ -139,7 +143,7 @@ class Augment(Section):
 
 
 class TrainParams(Section):
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -189,6 +193,26 @@ class Params(Section):
         return self
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: 1e-3 is a number (PyYAML wants 1.0e-3), and a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} comes twice; keep one", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
 def read_params(path: Path = PARAMS_FILE) -> Params:
     """The whole of params.yaml, checked.
 
@@ -200,13 +224,13 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     except FileNotFoundError:
         raise ParamsError(f"{path} is not there; run from the root of the repository, where params.yaml lies") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds {type(values).__name__}, expected sections: {', '.join(Params.model_fields)}")
     try:
-        return Params.model_validate(values, strict=False)
+        return Params.model_validate(values)
     except ValidationError as error:
         lines = [_explain(fault, values) for fault in error.errors()]
         raise ParamsError("\n".join([f"{path}:", *(f"  {line}" for line in lines)])) from None

@@ -43,6 +43,31 @@ def test_two_are_kept_and_a_damaged_one_falls_back(tmp_path: Path, capsys: pytes
     assert "epoch-00003.json cannot be used (its hash is another" in capsys.readouterr().out
 
 
+def test_two_damaged_ones_do_not_push_out_a_new_one(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        for epoch in (4, 5):
+            folder.save(epoch, arrays(epoch), {"best_weights": folder.save_best(epoch, arrays(epoch))})
+        (folder.path / "epoch-00004.npz").write_bytes(b"damaged")
+        (folder.path / "epoch-00005.json").write_text("{")
+        assert folder.latest() is None
+        best = folder.save_best(1, arrays(1))
+        folder.save(1, arrays(1), {"best_weights": best})
+        saved = folder.latest()
+        assert saved is not None
+        assert saved[0] == 1
+        np.testing.assert_array_equal(folder.load_best(best)[0], arrays(1)[0])
+
+
+def test_damaged_best_weights_make_a_checkpoint_unusable(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        for epoch in (1, 2):
+            folder.save(epoch, arrays(epoch), {"best_weights": folder.save_best(epoch, arrays(epoch))})
+        (folder.path / "best-00002.npz").write_bytes((folder.path / "best-00001.npz").read_bytes())
+        saved = folder.latest()
+        assert saved is not None
+        assert saved[0] == 1
+
+
 def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None:
     with RunFolder(tmp_path, {}) as folder:
         first = folder.save_best(1, arrays(1))

@@ -87,7 +87,7 @@ class RunFolder:
                 path.unlink()
 
     def latest(self) -> tuple[int, list[np.ndarray], dict[str, Any]] | None:
-        """The newest whole checkpoint (epoch, arrays, state), or None; a damaged one is named and passed over."""
+        """The newest whole checkpoint (epoch, arrays, state), or None; a damaged one is named and removed."""
         for path in reversed(self._saved()):
             try:
                 record = read_json(path)
@@ -100,6 +100,8 @@ class RunFolder:
                 return record["epoch"], _read_arrays(data), record["state"]
             except (ValueError, OSError, KeyError) as error:
                 print(f"checkpoint {path} cannot be used ({error}); trying the one before", flush=True)
+                # It must not be counted among the two that are kept.
+                path.unlink()
         return None
 
     def save_best(self, epoch: int, arrays: Sequence[np.ndarray]) -> dict[str, str]:
