@@ -1,6 +1,7 @@
 """Which classes somebody's own masks hold: the ids or the colours that occur, for a table that nobody wrote."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,8 @@ def survey(masks: Iterable[tuple[str, Image.Image]]) -> FolderParams:
 
     Args:
         masks: name and picture as ``images.codec.decode_mask`` gives it, one after the other. Grey in three channels
-            is ids. 255 is "not scored", and no class.
+            is ids. Black and white alone are two classes, ``background`` and ``foreground``; beside other ids 255 is
+            "not scored", and no class.
 
     Raises:
         ValueError: no mask; ids in some and colours in others; more colours than ``MOST_COLOURS``.
@@ -34,7 +36,9 @@ def survey(masks: Iterable[tuple[str, Image.Image]]) -> FolderParams:
             ids |= {int(id_) for id_ in np.unique(levels)}
         else:
             coloured = coloured or name
-            colours |= {tuple(colour) for colour in np.unique(levels.reshape(-1, 3), axis=0)[: MOST_COLOURS + 1].tolist()}
+            colours |= {
+                tuple(colour) for colour in np.unique(levels.reshape(-1, 3), axis=0)[: MOST_COLOURS + 1].tolist()
+            }
         if len(colours) > MOST_COLOURS:
             raise ValueError(
                 f"{name} and the masks before it hold more than {MOST_COLOURS} colours; expected one for each class. "
@@ -44,8 +48,12 @@ def survey(masks: Iterable[tuple[str, Image.Image]]) -> FolderParams:
         raise ValueError(f"{indexed} holds class ids and {coloured} holds colours; expected masks of one kind")
     if not indexed and not coloured:
         raise ValueError("there is no mask to find classes in; expected .png, .bmp or .ppm files")
+    if indexed and ids == {0, 255}:
+        return _table("rgb", {"background": (0, 0, 0), "foreground": (255, 255, 255)})
     if indexed:
-        classes: dict[str, int | tuple[int, int, int]] = {f"class_{id_}": id_ for id_ in sorted(ids - {255})}
-        return FolderParams(masks="index", tolerance=_TOLERANCE, max_strays=_MAX_STRAYS, classes=classes)
-    numbered: dict[str, int | tuple[int, int, int]] = {f"class_{n}": colour for n, colour in enumerate(sorted(colours))}
-    return FolderParams(masks="rgb", tolerance=_TOLERANCE, max_strays=_MAX_STRAYS, classes=numbered)
+        return _table("index", {f"class_{id_}": id_ for id_ in sorted(ids - {255})})
+    return _table("rgb", {f"class_{n}": colour for n, colour in enumerate(sorted(colours))})
+
+
+def _table(masks: Literal["index", "rgb"], classes: Mapping[str, int | tuple[int, int, int]]) -> FolderParams:
+    return FolderParams(masks=masks, tolerance=_TOLERANCE, max_strays=_MAX_STRAYS, classes=dict(classes))
