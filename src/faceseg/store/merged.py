@@ -16,18 +16,20 @@ import numpy as np
 from faceseg.files import write_csv
 from faceseg.images.codec import BrokenImageError, OversizedImageError, check_image, decode_mask, encode_mask
 from faceseg.labels.classes import IGNORED, palette
-from faceseg.labels.decode import ForeignLabelError, source_ids
+from faceseg.labels.decode import ForeignLabelError, painted_ids, source_ids
 from faceseg.labels.merge import lookup_table, merge_ids, merge_pixels
 from faceseg.params import MergeParams
 from faceseg.progress import track
 from faceseg.sources.archive import Archive, ArchiveError, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
-from faceseg.sources.pairing import Pairing, Sample, pair
+from faceseg.sources.pairing import Pairing, Sample, pair_archive
+from faceseg.sources.schema import PartsMasks
 from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
 
 STEM = "masks"
 INDEX = "index.csv"
 REJECTED = "rejected.csv"
+UNLABELLED = "unlabelled.csv"  # where there are any
 _SHOWN = 20  # rejections that a message lists
 
 Decoded = TypeVar("Decoded")
@@ -68,13 +70,13 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Merged:
-    """What the stage made: rows and rejections by id, and how many images are expected to have no mask."""
+    """What the stage made: rows and rejections by id, and the ids of images that are expected to have no mask."""
 
     dataset: Dataset
     merge: Merge
     rows: list[MergedRow]
     rejections: list[Rejection]
-    unlabelled: int
+    unlabelled: list[str]
 
     def metrics(self) -> dict[str, Any]:
         """Counts for metrics/data.json; ``share`` is of the scored pixels."""
@@ -91,7 +93,7 @@ class Merged:
             "clips": len({row.clip for row in self.rows}),
             "rejected": len(self.rejections),
             "rejected_by_reason": dict(Counter(rejection.kind for rejection in self.rejections)),
-            "unlabelled": self.unlabelled,
+            "unlabelled": len(self.unlabelled),
             "pixels": {"scored": scored, "ignored": totals[-1]},
             "classes": {
                 name: {"share": round(totals[n] / max(1, scored), 6), "pictures": pictures[n]}
@@ -99,9 +101,19 @@ class Merged:
             },
         }
 
+    def named(self) -> list[str]:
+        """Lines that name what was rejected, with the reason, and what has no label, each up to ``_SHOWN``."""
+        lines = [f"rejected {rejection.id}: {rejection.reason}" for rejection in self.rejections[:_SHOWN]]
+        if len(self.rejections) > _SHOWN:
+            lines.append(f"rejected: {len(self.rejections) - _SHOWN} more in {REJECTED}")
+        if self.unlabelled:
+            more = f" and {len(self.unlabelled) - _SHOWN} more in {UNLABELLED}" if len(self.unlabelled) > _SHOWN else ""
+            lines.append(f"without a label, as expected: {', '.join(self.unlabelled[:_SHOWN])}{more}")
+        return lines
+
 
 def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None) -> Merged:
-    """Write the masks of every sound pair into the packs of ``out``, rejected.csv, and index.csv last.
+    """Write the masks of every sound pair into the packs of ``out``, rejected.csv, unlabelled.csv, and index.csv last.
 
     Args:
         raw: the archive of the download stage.
@@ -119,7 +131,7 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
         raise MissingInputError(f"{raw} is not there")
     merge = dataset.merge(params.into)
     with Archive(raw) as archive:
-        pairing = pair(archive.names, dataset)
+        pairing = pair_archive(archive, dataset)
     jobs: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in pairing.samples:
         jobs[pack_of(sample.clip)].append(sample)
@@ -138,13 +150,17 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
     rejections.sort(key=lambda rejection: rejection.id)
     remove_other_packs(out, STEM, {pack_of(row.clip) for row in rows})
     write_csv(out / REJECTED, ("id", "reason"), ((fault.id, fault.reason) for fault in rejections))
+    if pairing.unlabelled:
+        write_csv(out / UNLABELLED, ("id",), ((id_,) for id_ in pairing.unlabelled))
+    else:
+        (out / UNLABELLED).unlink(missing_ok=True)
     _refuse_too_many(rejections, pairing, params.max_rejected, out / REJECTED)
     write_csv(
         out / INDEX,
         ("id", "clip", "split", "image", "width", "height", *merge.classes, "ignored"),
         ((row.id, row.clip, row.split, row.image, row.width, row.height, *row.pixels) for row in rows),
     )
-    return Merged(dataset, merge, rows, rejections, len(pairing.unlabelled))
+    return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
 
 
 def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_rejected: float, path: Path) -> None:
@@ -198,14 +214,20 @@ def _write_pack(
 def _sound_mask(archive: Archive, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The source ids of a pair that has no fault, (h, w) uint8, and (256,) pixels by id."""
     size = _decoded("image", archive, sample.image, check_image)
-    mask = _decoded("mask", archive, sample.mask, decode_mask)
-    if mask.size != size:
-        raise _Rejected(
-            "other size",
-            f"{sample.mask} is {mask.width} x {mask.height}, expected the {size[0]} x {size[1]} of its image, upright",
-        )
+    scale = dataset.masks.scale if isinstance(dataset.masks, PartsMasks) else 1
+    members = [member for _, member in sample.parts] or [sample.mask]
+    masks = [_decoded("mask", archive, member, decode_mask) for member in members]
+    for member, mask in zip(members, masks, strict=True):
+        if (mask.width * scale, mask.height * scale) != size:
+            of = "the" if scale == 1 else f"1/{scale} of the"
+            raise _Rejected(
+                "other size",
+                f"{member} is {mask.width} x {mask.height}, expected {of} {size[0]} x {size[1]} of its image, upright",
+            )
     try:
-        return source_ids(mask, dataset)
+        if sample.parts:
+            return painted_ids([(part, mask) for (part, _), mask in zip(sample.parts, masks, strict=True)], dataset)
+        return source_ids(masks[0], dataset)
     except ForeignLabelError as error:
         raise _Rejected("foreign labels", f"{sample.mask}: {error}") from error
 
