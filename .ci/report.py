@@ -91,12 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def heading(given: argparse.Namespace, commits: Sequence[str]) -> list[str]:
-    return [f"## faceseg: {given.base} ({commits[0][:7]}) → {given.head} ({commits[1][:7]})", ""]
+    return [f"# faceseg: {given.base} ({commits[0][:7]}) → {given.head} ({commits[1][:7]})", ""]
 
 
 def recorded_scores(run: Runner, commits: Sequence[str]) -> tuple[bool, list[str]]:
     """Whether the scores that the two commits hold became worse, and the section on them."""
-    lines = ["# Recorded scores", ""]
+    lines = ["## Recorded scores", ""]
     for commit in commits:
         if run.code("git", "cat-file", "-e", f"{commit}:./{RECORDED}")[0]:
             return False, [
@@ -146,7 +146,7 @@ def overlaid(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]
 
 def tiny_run(run: Runner, out: Path) -> list[str]:
     """The section on the tiny pipeline: the comparison, DVC's differences, the plots."""
-    lines = ["# The tiny pipeline, run on both", ""]
+    lines = ["## The tiny pipeline, run on both", ""]
     code, text = run.code("faceseg", "compare", *SIDES, "--markdown")
     lines += [text if code == 0 else "The two runs cannot be compared; the log says why.", ""]
     for title, command in (("dvc metrics diff", "metrics"), ("dvc params diff", "params")):

@@ -20,6 +20,12 @@ TINY = {
     "train": {"epochs": 2, "batch_size": 4},
     "evaluate": {"samples": 2, "batch_size": 4},
 }
+# As little as trains and is scored at all: half a minute.
+LEAST = {
+    "dataset": {"synthetic": {"train_clips": 14, "val_clips": 9, "frames": 1, "seed": 3}},
+    "train": {"epochs": 1, "batch_size": 2},
+    "evaluate": {"samples": 1},
+}
 
 
 class Repository:
@@ -29,17 +35,43 @@ class Repository:
         self.path = path
         for name in ("src", "stages"):
             shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "data/published", ".dvc/config"):
+        for name in (
+            "dvc.yaml",
+            "params.yaml",
+            ".gitignore",
+            ".dvcignore",
+            "data/published",
+            ".dvc/config",
+            ".ci",
+            ".dvc/plots",
+        ):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, path / name)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, path / name)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_SITE_CACHE_DIR": str(path.parent / "site-cache"),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        self.run("git", "init", "--quiet")
+        self.run("git", "init", "--quiet", "--initial-branch=main")
+        for name, value in (("user.name", "Test"), ("user.email", "test@example.org"), ("commit.gpgsign", "false")):
+            self.run("git", "config", name, value)
         self.change(TINY)
+
+    def clone(self, path: Path) -> "Repository":
+        """A clone by git, with DVC state of its own and so without any of this one's data."""
+        self.run("git", "clone", "--quiet", str(self.path), str(path))
+        clone = object.__new__(Repository)
+        clone.path = path
+        clone.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(path.parent / f"site-cache-{path.name}")}
+        return clone
+
+    def commit(self, message: str) -> str:
+        """Commit everything that git does not ignore; returns the commit."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
+        return self.run("git", "rev-parse", "HEAD").strip()
 
     def run(self, *command: str, ok: bool = True) -> str:
         """The command's whole output; with ``ok`` a failure fails the test and shows it."""

@@ -37,7 +37,9 @@ class Revision:
 
     @property
     def title(self) -> str:
-        return self.name if self.commit is None or self.name == self.commit else f"{self.name} ({self.commit})"
+        if self.commit is None:
+            return self.name
+        return self.commit if self.name.startswith(self.commit) else f"{self.name} ({self.commit})"
 
 
 def read_revision(name: str, root: Path) -> Revision:
