@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup repro test test-all lint lock ui
+.PHONY: help setup repro test test-all lint lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make lint      ruff and mypy'
 	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
+	@echo 'make ci-report BASE=main   what a pull request would be told, in ci-report/'
 	@echo 'make setup     the environment alone, in $(VENV); GPU=1 brings CUDA'
 
 setup: $(STAMP)
@@ -60,3 +61,7 @@ lock: setup
 
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+ci-report: setup
+	@test -n "$(BASE)" || { echo 'Name the revision to compare with: make ci-report BASE=main'; exit 1; }
+	@$(BIN)/python .ci/report.py --base "$(BASE)" --head "$(or $(HEAD),HEAD)" --out ci-report

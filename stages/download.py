@@ -10,15 +10,15 @@ def main() -> None:
     from faceseg.params import read_params
     from faceseg.sources import catalog
     from faceseg.sources.fetch import fetch
-    from faceseg.tracking import repository_root
 
     params = read_params()
     dataset = catalog.load(params.dataset.name, params.dataset.folder)
-    root = repository_root()
 
     began = time.perf_counter()
+    # Relative to the working directory, as DVC's own check of the dependency is: what is fetched is what DVC hashed,
+    # also in an experiment that DVC runs in a folder of its own.
     fetched = fetch(
-        dataset, params.dataset.source, root, Path("data/raw"), params.dataset.synthetic, params.compute.workers
+        dataset, params.dataset.source, Path.cwd(), Path("data/raw"), params.dataset.synthetic, params.compute.workers
     )
 
     seconds = time.perf_counter() - began

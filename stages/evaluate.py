@@ -11,11 +11,12 @@ def main() -> None:
     from faceseg.quiet import import_tensorflow
 
     import_tensorflow()
-    from faceseg.evaluation.evaluate import evaluate, write_scores
+    from faceseg.evaluation.evaluate import evaluate, write_scores, write_summary
     from faceseg.evaluation.originals import Originals
     from faceseg.evaluation.predict import load_model, read_description
     from faceseg.evaluation.report import Sources, write_report
     from faceseg.evaluation.samples import draw_samples
+    from faceseg.files import read_json
     from faceseg.params import read_params
     from faceseg.store.shards import Cache
     from faceseg.tracking import Tracker, repository_root
@@ -34,6 +35,7 @@ def main() -> None:
         evaluation = evaluate(model, cache, originals, params.evaluate.batch_size)
         samples = draw_samples(evaluation, model, cache, originals, params.evaluate.samples, reports / "samples")
     write_scores(evaluation, metrics / "evaluate.json", metrics / "plots" / "confusion.csv", metrics / "clips.csv")
+    write_summary(metrics / "summary.json", evaluation, read_json(metrics / "train.json"))
     write_report(reports / "report.html", evaluation, samples, cache, Sources(raw.parent, models, metrics))
     seconds = time.perf_counter() - began
 

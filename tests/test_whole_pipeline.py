@@ -12,75 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[1]
-STAGES = ["download", "merge", "resize", "cache", "train", "evaluate"]
-TINY = {
-    "dataset": {"synthetic": {"train_clips": 14, "val_clips": 4, "frames": 2, "seed": 3}},
-    "split": {"val": 0.3},
-    "resize": {"size": 64},
-    "cache": {"shard_size": 5},
-    "train": {"epochs": 2, "batch_size": 4},
-    "evaluate": {"samples": 2, "batch_size": 4},
-}
+from tests.checkout import STAGES, Repository
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # one worker runs all of this file: the tests share one repository
-
-
-class Repository:
-    """A checkout of the project in a folder of its own, with its own git and DVC state."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        for name in ("src", "stages"):
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "data/published", ".dvc/config"):
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, path / name)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_SITE_CACHE_DIR": str(path.parent / "site-cache"),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        self.run("git", "init", "--quiet")
-        self.change(TINY)
-
-    def run(self, *command: str, ok: bool = True) -> str:
-        """The command's whole output; with ``ok`` a failure fails the test and shows it."""
-        done = subprocess.run(
-            command, cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert (done.returncode == 0) == ok, done.stdout
-        return done.stdout
-
-    def change(self, changes: dict[str, Any]) -> None:
-        """Set parameters in params.yaml."""
-        path = self.path / "params.yaml"
-        values = yaml.safe_load(path.read_text())
-        _update(values, changes)
-        path.write_text(yaml.safe_dump(values))
-
-    def repro(self, *arguments: str) -> list[str]:
-        """The stages that ``dvc repro`` ran."""
-        output = self.run("dvc", "repro", *arguments)
-        return [stage for stage in STAGES if f"Running stage '{stage}'" in output]
-
-    def changed_stages(self) -> set[str]:
-        """The stages that DVC holds for changed, without what follows from them."""
-        return set(json.loads(self.run("dvc", "status", "--json")))
-
-    def json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text())
-
-
-def _update(values: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            _update(values[key], value)
-        else:
-            values[key] = value
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +161,6 @@ def test_a_killed_training_ends_in_the_same_bytes(repository: Repository) -> Non
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not (repository.path / "models/model.json").exists()
-    (repository.path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     output = repository.run("dvc", "repro")
     assert "continuing after epoch" in output
     assert {name: (repository.path / name).read_bytes() for name in files} == undisturbed

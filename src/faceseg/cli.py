@@ -129,6 +129,42 @@ def sync() -> None:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
 
 
-def _fail(message: str) -> NoReturn:
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(help="A git revision or the name of an experiment.")],
+    head: Annotated[str, typer.Argument(help="The same, or the workspace.")] = "workspace",
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="Exit code 1 when head is worse.")] = False,
+) -> None:
+    """Compare the scores of two revisions or experiments: better, worse, or within noise.
+
+    Exit code 2: they cannot be compared.
+    """
+    import json
+
+    from faceseg.evaluation import comparison_page
+    from faceseg.evaluation.compare import ComparisonError
+    from faceseg.evaluation.compare import compare as compare_measured
+    from faceseg.evaluation.revisions import read_revision
+
+    if markdown and as_json:
+        _fail("--markdown and --json are two formats; give one", code=2)
+    try:
+        sides = [read_revision(name, Path.cwd()) for name in (base, head)]
+        comparison = compare_measured(sides[0].measured, sides[1].measured)
+    except ComparisonError as error:
+        _fail(str(error), code=2)
+    if markdown:
+        print(comparison_page.to_markdown(comparison, *sides), end="")
+    elif as_json:
+        print(json.dumps(comparison_page.to_json(comparison, *sides), indent=2, allow_nan=False))
+    else:
+        Console().print(comparison_page.to_terminal(comparison, *sides))
+    if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
     print(message, file=sys.stderr)
-    raise typer.Exit(1)
+    raise typer.Exit(code)

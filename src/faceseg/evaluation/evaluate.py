@@ -3,10 +3,10 @@
 Every picture has a confusion matrix of its own; they are summed first and divided once at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -143,6 +143,25 @@ def write_scores(evaluation: Evaluation, scores: Path, confusion: Path, clips: P
             for clip, matrix in by_clip(evaluation).items()
             for a, p in np.argwhere(matrix)
         ),
+    )
+
+
+def write_summary(path: Path, evaluation: Evaluation, training: Mapping[str, Any]) -> None:
+    """The few numbers by which experiments are told apart, as ``dvc exp show`` lists them: one column each.
+
+    Args:
+        training: metrics/train.json; without a validation split it holds no ``val_iou``.
+    """
+    scores = evaluation.native_scores
+    write_json(
+        path,
+        {
+            "test_miou": scores.miou,
+            "test_mf1": scores.mf1,
+            "test_pixel_accuracy": scores.pixel_accuracy,
+            "val_miou": training.get("val_iou"),
+            "kept_epoch": training["kept_epoch"],
+        },
     )
 
 
