@@ -33,7 +33,15 @@ class Repository:
         self.path = path
         for name in ("src", "stages"):
             shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "data/published", ".dvc/config"):
+        for name in (
+            "dvc.yaml",
+            "params.yaml",
+            ".gitignore",
+            ".dvcignore",
+            "data/published",
+            "data/no-model",
+            ".dvc/config",
+        ):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, path / name)
         self.environment = {

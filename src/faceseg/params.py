@@ -93,9 +93,14 @@ class CacheParams(Section):
 
 
 class ModelParams(Section):
-    architecture: Literal["pspnet", "deeplabv3plus"]
+    architecture: Literal["pspnet", "deeplabv3plus", "fcn", "unet", "fpn", "linknet"]
     backbone: str
     encoder_weights: Literal["imagenet"] | None
+    encoder_trainable: bool
+    input_scaling: Literal["encoder", "unit"]
+    decoder: Literal["upsampling", "transpose"]
+    output: Literal["softmax", "sigmoid"]
+    init_from: str
 
 
 class Optimizer(Section):

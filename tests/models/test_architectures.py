@@ -1,5 +1,7 @@
 """Each architecture: shapes, dtypes, gradients, what it cannot take, and equality with its plain form."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,14 @@ import tensorflow as tf
 
 from faceseg.models import deeplabv3plus, pspnet
 from faceseg.models.build import ARCHITECTURES, build_model
-from faceseg.params import ModelParams
+from faceseg.params import read_params
 
 CLASSES = 5
 
 
-def _params(architecture, backbone="mobilenet"):
-    return ModelParams(architecture=architecture, backbone=backbone, encoder_weights=None)
+def _params(architecture, backbone="mobilenet", **changes):
+    shipped = read_params(Path(__file__).parents[2] / "params.yaml").model
+    return shipped.model_copy(update={"architecture": architecture, "backbone": backbone, **changes})
 
 
 def _images(size=64, batch=2):
