@@ -27,7 +27,9 @@ def check() -> None:
         check_source(dataset, params.dataset.source, repository_root())
         import_tensorflow()
         from faceseg.models.build import build_model
+        from faceseg.training.initial import check_initial, initial_folder
 
+        check_initial(initial_folder(params.model.init_from, repository_root()), params.model)
         build_model(params.model, params.resize.size, len(merge.classes))
     except (ValueError, OSError) as error:
         _fail(str(error))

@@ -32,8 +32,11 @@ def policy(request):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"], indirect=True)
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnetb0", "vgg16"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "backbone"),
+    [(name, backbone) for name in ("pspnet", "deeplabv3plus") for backbone in ("resnet18", "efficientnetb0", "vgg16")]
+    + [("fcn", "vgg16"), ("unet", "resnet18"), ("fpn", "mobilenet"), ("linknet", "mobilenet")],
+)
 def test_logits_and_gradients(architecture, backbone, policy):
     model = build_model(_params(architecture, backbone), 64, CLASSES)
     assert model.input_shape == (None, 64, 64, 3)
