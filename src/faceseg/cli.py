@@ -85,6 +85,39 @@ def datasets() -> None:
 
 
 @app.command()
+def models(
+    architecture: str = typer.Option("all", help="One of them, or all."),
+    backbone: str = typer.Option("all", help="One encoder, or all: about a minute for each architecture."),
+    size: int = typer.Option(256, help="Side of the picture in pixels."),
+    classes: int = typer.Option(8, help="Classes of the merge."),
+) -> None:
+    """List architectures and encoders with their parameters and multiply-adds."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.models.backbones import backbone_names
+    from faceseg.models.build import ARCHITECTURES, build_model
+    from faceseg.models.costs import multiply_adds
+
+    if architecture not in ("all", *ARCHITECTURES):
+        _fail(f"there is no architecture {architecture!r}; choose one of: {', '.join(ARCHITECTURES)}")
+    print(f"{'architecture':14} {'backbone':18} {'parameters':>11} {'multiply-adds':>14}   at {size} pixels")
+    for name in ARCHITECTURES if architecture == "all" else [architecture]:
+        for encoder in backbone_names() if backbone == "all" else [backbone]:
+            chosen = {"architecture": name, "backbone": encoder, "encoder_weights": None}
+            try:
+                model = build_model(read_params().model.model_copy(update=chosen), size, classes)
+            except ValueError as error:
+                if backbone != "all":
+                    _fail(str(error))
+                print(f"{name:14} {encoder:18} {error}")
+                continue
+            cost = f"{model.count_params() / 1e6:9.2f} M {multiply_adds(model) / 1e9:12.2f} G"
+            print(f"{name:14} {encoder:18} {cost}", flush=True)
+
+
+@app.command()
 def sync() -> None:
     """Deliver to MLflow what it missed while it could not be reached."""
     from faceseg.tracking import repository_root, tracking_uri
