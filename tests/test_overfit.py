@@ -11,7 +11,7 @@ import tensorflow as tf
 from faceseg.models.build import ARCHITECTURES, build_model
 from faceseg.objectives.losses import build_loss
 from faceseg.objectives.metrics import Scores, confusion_matrix
-from faceseg.params import LossParams, ModelParams, read_params
+from faceseg.params import LossParams, read_params
 
 SHIPPED = read_params(Path(__file__).parents[1] / "params.yaml")
 SIZE, PICTURES, CLASSES = 96, 8, 4
@@ -37,11 +37,9 @@ def drawn_faces() -> tuple[np.ndarray, np.ndarray]:
     return np.clip(images, 0, 255).astype(np.float32), masks
 
 
-def overfit(model_params: ModelParams, loss_params: LossParams, most_steps: int, learning_rate: float) -> float:
+def overfit(model: keras.Model, loss_params: LossParams, most_steps: int, learning_rate: float) -> float:
     """Train on all eight until their mIoU, predicted as at evaluation, reaches 0.95; the last mIoU."""
-    keras.utils.set_random_seed(0)
     images, masks = drawn_faces()
-    model = build_model(model_params, SIZE, CLASSES)
     loss_of = build_loss(loss_params, CLASSES)
     optimizer = keras.optimizers.Adam(learning_rate)
     optimizer.build(model.trainable_variables)
@@ -67,15 +65,27 @@ def losses(**terms: Any) -> LossParams:
     return SHIPPED.train.loss.model_copy(update={**dict.fromkeys(TERMS, 0.0), **terms})
 
 
+def small_model() -> keras.Model:
+    """Three convolutions: enough for the task, and quick, since here it is the loss that is tried."""
+    values = images = keras.Input((SIZE, SIZE, 3))
+    values = keras.layers.Rescaling(1 / 255)(values)
+    for _ in range(2):
+        values = keras.layers.Conv2D(16, 5, padding="same", use_bias=False)(values)
+        values = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.8)(values))
+    return keras.Model(images, keras.layers.Conv2D(CLASSES, 3, padding="same")(values))
+
+
 # FCN has no batch normalisation after its encoder, so VGG-16, which has none either, takes a smaller rate.
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_each_architecture(architecture: str) -> None:
     backbone, rate = ("vgg16", 3e-4) if architecture == "fcn" else ("resnet18", 2e-3)
     params = SHIPPED.model.model_copy(update={"architecture": architecture, "backbone": backbone})
-    assert overfit(params, losses(cross_entropy=1.0, dice=1.0), 300, rate) >= 0.95
+    keras.utils.set_random_seed(0)
+    model = build_model(params, SIZE, CLASSES)
+    assert overfit(model, losses(cross_entropy=1.0, dice=1.0), 300, rate) >= 0.95
 
 
 @pytest.mark.parametrize("term", TERMS)
 def test_each_loss(term: str) -> None:
-    params = SHIPPED.model.model_copy(update={"architecture": "linknet", "backbone": "resnet18"})
-    assert overfit(params, losses(**{term: 1.0}), 300, 2e-3) >= 0.95
+    keras.utils.set_random_seed(0)
+    assert overfit(small_model(), losses(**{term: 1.0}), 400, 1e-2) >= 0.95
