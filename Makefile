@@ -14,11 +14,12 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup repro test test-all lint lock ui ci-report
+.PHONY: help setup repro recipe test test-all lint lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make repro     run the whole pipeline, or what a change touched, and show the scores'
+	@echo 'make recipe    NAME=... [SOURCE=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make lint      ruff and mypy'
@@ -41,6 +42,10 @@ repro: setup
 	@$(BIN)/faceseg check
 	@$(BIN)/dvc repro
 	@$(BIN)/faceseg summary
+
+recipe: setup
+	@$(BIN)/faceseg recipe $(NAME) $(if $(SOURCE),--source $(SOURCE))
+	$(if $(NAME),@$(BIN)/faceseg summary)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'

@@ -22,7 +22,7 @@ import tensorflow as tf
 from faceseg.models.backbones import segmentation_models
 from faceseg.models.build import build_model
 from faceseg.objectives.losses import build_loss
-from faceseg.params import LossWeights, ModelParams
+from faceseg.params import read_params
 
 CLASSES = 8
 PEERS = {"pspnet": ("PSPNet", 240), "deeplabv3plus": ("Unet", None)}
@@ -48,9 +48,9 @@ def training_step(model: keras.Model, loss_of: Callable[[Any, Any], Any], batch:
 
 def ours(architecture: str, backbone: str, batch: int, size: int) -> Step:
     """faceseg's step."""
-    params = ModelParams(architecture=architecture, backbone=backbone, encoder_weights=None)
-    loss_of = build_loss(LossWeights(cross_entropy=1.0, dice=1.0, jaccard=1.0), CLASSES)
-    return training_step(build_model(params, size, CLASSES), loss_of, batch, size)
+    params = read_params()
+    chosen = params.model.model_copy(update={"architecture": architecture, "backbone": backbone})
+    return training_step(build_model(chosen, size, CLASSES), build_loss(params.train.loss, CLASSES), batch, size)
 
 
 def theirs(architecture: str, backbone: str, batch: int, size: int) -> Step:

@@ -13,6 +13,7 @@ def main() -> None:
     import_tensorflow()
     from faceseg.params import read_params
     from faceseg.tracking import Tracker, flatten, repository_root
+    from faceseg.training.initial import initial_folder
     from faceseg.training.train import Outputs, train
 
     params = read_params()
@@ -22,7 +23,9 @@ def main() -> None:
     tracker = Tracker(root, settings, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
 
     began = time.perf_counter()
-    trained = train(Path("data/cache"), params.model, params.train, root / ".faceseg" / "runs", outputs, tracker)
+    initial = initial_folder(params.model.init_from, root)
+    runs = root / ".faceseg" / "runs"
+    trained = train(Path("data/cache"), params.model, params.train, runs, outputs, tracker, initial)
     tracker.trained(trained.model_sha256, [outputs.curves, outputs.description])
 
     kept = trained.kept

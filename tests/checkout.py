@@ -41,6 +41,7 @@ class Repository:
             ".gitignore",
             ".dvcignore",
             "data/published",
+            "data/no-model",
             ".dvc/config",
             ".ci",
             ".dvc/plots",

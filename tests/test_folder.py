@@ -129,7 +129,15 @@ def test_one_line_trains_on_two_folders(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "data/published", ".dvc/config"):
+    for name in (
+        "dvc.yaml",
+        "params.yaml",
+        ".gitignore",
+        ".dvcignore",
+        "data/published",
+        "data/no-model",
+        ".dvc/config",
+    ):
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, repository / name)
     folder.write_params(repository / "params.yaml", {"resize.size": 64, "evaluate.samples": 2})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from faceseg.params import ParamsError, read_params
+from faceseg.params import LossParams, ParamsError, read_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,7 @@ def test_the_shipped_file_is_valid() -> None:
         ("resize.fit", "crop", r"resize\.fit: got 'crop'; .*'stretch' or 'pad'"),
         ("model.architecture", "unet9", r"model\.architecture: got 'unet9'; .*pspnet"),
         ("train.optimizer.momentum", 1.5, r"train\.optimizer\.momentum: got 1\.5; .*less than 1"),
-        ("train.loss", {"cross_entropy": 0, "dice": 0, "jaccard": 0}, r"train\.loss: every weight is 0"),
+        ("train.loss", dict.fromkeys(LossParams.model_fields, 0), r"train\.loss: every weight is 0"),
         (
             "dataset.folder.classes",
             {"a": [0, 0, 0]},
@@ -105,6 +105,19 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     params = read_params(path)
     assert params.train.learning_rate == 0.002
     assert params.train.augment.rotate == 15
+
+
+def test_early_stopping_without_a_validation_split(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["split"]["val"] = 0
+    values["train"]["early_stopping"]["patience"] = 3
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ParamsError, match=r"follows val_iou; .*train\.monitor to a curve of the training split"):
+        read_params(path)
+    values["train"]["monitor"] = "loss"
+    path.write_text(yaml.safe_dump(values))
+    assert read_params(path).train.monitor == "loss"
 
 
 def test_several_faults_come_together(tmp_path: Path) -> None:

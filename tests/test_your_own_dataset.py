@@ -29,7 +29,15 @@ MASKS: TypeAdapter[Any] = TypeAdapter(IndexMasks | RgbMasks | PartsMasks)
 def checkout(at: Path) -> Path:
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, at / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", "data/published", ".dvc/config"):
+    for name in (
+        "dvc.yaml",
+        "params.yaml",
+        ".gitignore",
+        ".dvcignore",
+        "data/published",
+        "data/no-model",
+        ".dvc/config",
+    ):
         (at / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, at / name)
     subprocess.run(["git", "init", "--quiet"], cwd=at, check=True)

@@ -15,22 +15,28 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and
 def check() -> None:
     """Check params.yaml and the dataset's source before DVC starts: DVC deletes a stage's outputs before it runs."""
     from faceseg.params import read_params
+
+    try:
+        _check(read_params())
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
+def _check(params: Any) -> None:
     from faceseg.quiet import import_tensorflow
     from faceseg.sources import catalog
     from faceseg.sources.fetch import check_source
     from faceseg.tracking import repository_root
 
-    try:
-        params = read_params()
-        dataset = catalog.load(params.dataset.name, params.dataset.folder)
-        merge = dataset.merge(params.merge.into)
-        check_source(dataset, params.dataset.source, repository_root())
-        import_tensorflow()
-        from faceseg.models.build import build_model
+    dataset = catalog.load(params.dataset.name, params.dataset.folder)
+    merge = dataset.merge(params.merge.into)
+    check_source(dataset, params.dataset.source, repository_root())
+    import_tensorflow()
+    from faceseg.models.build import build_model
+    from faceseg.training.initial import check_initial, initial_folder
 
-        build_model(params.model, params.resize.size, len(merge.classes))
-    except (ValueError, OSError) as error:
-        _fail(str(error))
+    check_initial(initial_folder(params.model.init_from, repository_root()), params.model)
+    build_model(params.model, params.resize.size, len(merge.classes))
 
 
 @app.command()
@@ -115,6 +121,70 @@ def folder(
     if status := own.repro(root):
         raise typer.Exit(status)
     summary()
+
+
+@app.command()
+def models(
+    architecture: str = typer.Option("all", help="One of them, or all."),
+    backbone: str = typer.Option("all", help="One encoder, or all: about a minute for each architecture."),
+    size: int = typer.Option(256, help="Side of the picture in pixels."),
+    classes: int = typer.Option(8, help="Classes of the merge."),
+) -> None:
+    """List architectures and encoders with their parameters and multiply-adds."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.models.backbones import backbone_names
+    from faceseg.models.build import ARCHITECTURES, build_model
+    from faceseg.models.costs import multiply_adds
+
+    if architecture not in ("all", *ARCHITECTURES):
+        _fail(f"there is no architecture {architecture!r}; choose one of: {', '.join(ARCHITECTURES)}")
+    print(f"{'architecture':14} {'backbone':18} {'parameters':>11} {'multiply-adds':>14}   at {size} pixels")
+    for name in ARCHITECTURES if architecture == "all" else [architecture]:
+        for encoder in backbone_names() if backbone == "all" else [backbone]:
+            chosen = {"architecture": name, "backbone": encoder, "encoder_weights": None}
+            try:
+                model = build_model(read_params().model.model_copy(update=chosen), size, classes)
+            except ValueError as error:
+                if backbone != "all":
+                    _fail(str(error))
+                print(f"{name:14} {encoder:18} {error}")
+                continue
+            cost = f"{model.count_params() / 1e6:9.2f} M {multiply_adds(model) / 1e9:12.2f} G"
+            print(f"{name:14} {encoder:18} {cost}", flush=True)
+
+
+@app.command()
+def recipe(
+    name: str = typer.Argument("", help="Of recipes/; without one they are listed."),
+    source: str = typer.Option("", help="dataset.source on this machine; as params.yaml has it where it is left out."),
+) -> None:
+    """Run a recipe as a DVC experiment of its name."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+
+    here = Path.cwd()
+    if not name:
+        table = Table("recipe", "what it is", "score")
+        for known in recipes.recipe_names(here):
+            about = recipes.read_recipe(known, here)
+            table.add_row(known, about.title, about.score)
+        Console().print(table)
+        return
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        values = recipes.recipe_values(
+            recipes.read_recipe(name, here), recipes.committed_params(here), source or workspace["dataset"]["source"]
+        )
+        _check(Params.model_validate(values))
+        status = recipes.run_experiment(name, recipes.overrides(values, workspace), here)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    raise typer.Exit(status)
 
 
 @app.command()

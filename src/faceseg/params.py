@@ -15,6 +15,7 @@ PARAMS_FILE = Path("params.yaml")
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
+ClassWeights = Literal["none", "inverse", "median"] | dict[str, Annotated[float, Field(gt=0)]]
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -46,13 +47,17 @@ class Synthetic(Section):
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
+# YAML has lists only.
+Colour = Annotated[tuple[Level, Level, Level], Field(strict=False)]
+
+
 class FolderParams(Section):
     """The table of somebody's own folders: class name to id, or with rgb masks to a colour."""
 
     masks: Literal["index", "rgb"]
     tolerance: Annotated[int, Field(ge=0, le=441)]
     max_strays: Annotated[float, Field(ge=0, le=1)]
-    classes: Annotated[dict[str, Level | tuple[Level, Level, Level]], Field(min_length=1, max_length=255)]
+    classes: Annotated[dict[str, Level | Colour], Field(min_length=1, max_length=255)]
 
     @model_validator(mode="after")
     def _classes_are_as_masks_are(self) -> "FolderParams":
@@ -119,22 +124,31 @@ class CacheParams(Section):
 
 
 class ModelParams(Section):
-    architecture: Literal["pspnet", "deeplabv3plus"]
+    architecture: Literal["pspnet", "deeplabv3plus", "fcn", "unet", "fpn", "linknet"]
     backbone: str
     encoder_weights: Literal["imagenet"] | None
+    encoder_trainable: bool
+    input_scaling: Literal["encoder", "unit"]
+    decoder: Literal["upsampling", "transpose"]
+    output: Literal["softmax", "sigmoid"]
+    init_from: str
 
 
 class Optimizer(Section):
-    name: Literal["sgd", "adamw"]
+    name: Literal["sgd", "adam", "adamw"]
     momentum: Fraction
     nesterov: bool
+    beta_1: Fraction
+    beta_2: Fraction
     weight_decay: NonNegative
 
 
 class Schedule(Section):
-    name: Literal["constant", "plateau", "cosine"]
+    name: Literal["constant", "inverse_time", "plateau", "cosine", "polynomial"]
     warmup_epochs: NonNegative
     final_fraction: Annotated[float, Field(ge=0, le=1)]
+    decay: NonNegative
+    power: Annotated[float, Field(gt=0)]
     patience: Annotated[int, Field(ge=1)]
     factor: Annotated[float, Field(gt=0, lt=1)]
 
@@ -143,14 +157,20 @@ class EarlyStopping(Section):
     patience: Annotated[int, Field(ge=1)] | None
 
 
-class LossWeights(Section):
+class LossParams(Section):
     cross_entropy: NonNegative
     dice: NonNegative
     jaccard: NonNegative
+    focal: NonNegative
+    tversky: NonNegative
+    lovasz: NonNegative
+    focal_gamma: NonNegative
+    tversky_alpha: NonNegative
+    tversky_beta: NonNegative
 
     @model_validator(mode="after")
-    def _some_loss(self) -> "LossWeights":
-        if self.cross_entropy + self.dice + self.jaccard == 0:
+    def _some_loss(self) -> "LossParams":
+        if self.cross_entropy + self.dice + self.jaccard + self.focal + self.tversky + self.lovasz == 0:
             raise ValueError("every weight is 0, so there is nothing to minimise; give at least one a weight above 0")
         return self
 
@@ -169,15 +189,30 @@ class TrainParams(Section):
     seed: Seed
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
+    accumulate: Annotated[int, Field(ge=1)]
+    repeat_rare_below: Annotated[float, Field(gt=0, le=1)] | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     deterministic: bool
     learning_rate: Annotated[float, Field(gt=0)]
     optimizer: Optimizer
     schedule: Schedule
+    clip_norm: Annotated[float, Field(gt=0)] | None
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    monitor: Literal["loss", "f1", "iou", "val_loss", "val_f1", "val_iou"]
     early_stopping: EarlyStopping
     keep: Literal["best", "last"]
-    loss: LossWeights
+    loss: LossParams
+    class_weights: ClassWeights
     augment: Augment
+
+    @model_validator(mode="after")
+    def _parts_of_one_size(self) -> "TrainParams":
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, which accumulate {self.accumulate} does not divide; "
+                "make batch_size a multiple of it"
+            )
+        return self
 
 
 class EvaluateParams(Section):
@@ -208,10 +243,10 @@ class Params(Section):
                     "split.val is 0 and train.schedule.name is 'plateau', which follows the validation loss; "
                     "set split.val above 0, or the schedule to 'cosine' or 'constant'"
                 )
-            if self.train.early_stopping.patience is not None:
+            if self.train.early_stopping.patience is not None and self.train.monitor.startswith("val_"):
                 raise ValueError(
-                    "split.val is 0 and train.early_stopping.patience is set, which follows the validation score; "
-                    "set split.val above 0, or the patience to null"
+                    f"split.val is 0 and train.early_stopping.patience is set, which follows {self.train.monitor}; "
+                    "set split.val above 0, train.monitor to a curve of the training split, or the patience to null"
                 )
         return self
 

@@ -12,14 +12,15 @@ import pytest
 from faceseg.evaluation.predict import forward, load_model, logits_at
 from faceseg.files import read_json, sha256, write_json
 from faceseg.models.build import build_model
-from faceseg.params import ModelParams
+from faceseg.params import ModelParams, read_params
 from faceseg.store.packs import MissingInputError
 from tests.evaluation.staged import Staged
 
 # Keras 3.15 hands its variables to NumPy in a way that NumPy 2 frowns upon, whenever it saves weights.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
-PARAMS = {"architecture": "deeplabv3plus", "backbone": "resnet18", "encoder_weights": None}
+SHIPPED = read_params(Path(__file__).parents[2] / "params.yaml").model.model_dump()
+PARAMS = {**SHIPPED, "architecture": "deeplabv3plus", "backbone": "resnet18", "encoder_weights": None}
 
 
 def cache_like(**changes: Any) -> Any:

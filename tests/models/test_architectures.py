@@ -1,5 +1,7 @@
 """Each architecture: shapes, dtypes, gradients, what it cannot take, and equality with its plain form."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,14 @@ import tensorflow as tf
 
 from faceseg.models import deeplabv3plus, pspnet
 from faceseg.models.build import ARCHITECTURES, build_model
-from faceseg.params import ModelParams
+from faceseg.params import read_params
 
 CLASSES = 5
 
 
-def _params(architecture, backbone="mobilenet"):
-    return ModelParams(architecture=architecture, backbone=backbone, encoder_weights=None)
+def _params(architecture, backbone="mobilenet", **changes):
+    shipped = read_params(Path(__file__).parents[2] / "params.yaml").model
+    return shipped.model_copy(update={"architecture": architecture, "backbone": backbone, **changes})
 
 
 def _images(size=64, batch=2):
@@ -29,8 +32,11 @@ def policy(request):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"], indirect=True)
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnetb0", "vgg16"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "backbone"),
+    [(name, backbone) for name in ("pspnet", "deeplabv3plus") for backbone in ("resnet18", "efficientnetb0", "vgg16")]
+    + [("fcn", "vgg16"), ("unet", "resnet18"), ("fpn", "mobilenet"), ("linknet", "mobilenet")],
+)
 def test_logits_and_gradients(architecture, backbone, policy):
     model = build_model(_params(architecture, backbone), 64, CLASSES)
     assert model.input_shape == (None, 64, 64, 3)

@@ -37,7 +37,7 @@ def write_cache(folder: Path, *, val: bool = True) -> Path:
         header = ("row", "id", "clip", "width", "height")
         write_csv(folder / name / "index.csv", header, [(row, row, row, SIZE, SIZE) for row in range(count)])
         shard = {"images": "images-00000.npy", "masks": "masks-00000.npy", "rows": count}
-        splits[name] = {"pictures": count, "clips": count, "pixels": {}, "shards": [shard]}
+        splits[name] = {"pictures": count, "clips": count, "pixels": _pixels(name), "shards": [shard]}
     manifest = {
         "dataset": "blocks",
         "size": SIZE,
@@ -49,6 +49,11 @@ def write_cache(folder: Path, *, val: bool = True) -> Path:
     }
     write_json(folder / "cache.json", manifest)
     return folder
+
+
+def _pixels(split: str) -> dict[str, int]:
+    masks = np.stack([picture(split, row)[1] for row in range(PICTURES[split])])
+    return {name: int((masks == label).sum()) for label, name in enumerate(("red", "green", "blue"))}
 
 
 def train_params(**changes: Any) -> TrainParams:

@@ -57,11 +57,19 @@ def test_it_learns(tmp_path: Path, cache_folder: Path) -> None:
     assert set(last.val_class_iou) == {"red", "green", "blue"}
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
-def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, cache_folder: Path, schedule: str) -> None:
-    params = train_params(
-        epochs=6, schedule={"name": schedule, "patience": 1}, early_stopping={"patience": 3}, learning_rate=0.2
-    )
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": {"name": "plateau", "patience": 1}},
+        {"schedule": {"name": "cosine"}},
+        {"average_decay": 0.9, "keep": "best"},
+        {"average_decay": 0.9, "keep": "last", "accumulate": 2, "clip_norm": 0.1, "repeat_rare_below": 1.0},
+        {"optimizer": {"name": "sgd", "nesterov": True}, "monitor": "loss", "schedule": {"name": "inverse_time"}},
+    ],
+    ids=["plateau", "cosine", "averages-best", "averages-last", "sgd"],
+)
+def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, cache_folder: Path, changes: dict[str, Any]) -> None:
+    params = train_params(**{"epochs": 6, "early_stopping": {"patience": 3}, "learning_rate": 0.2, **changes})
     whole, whole_weights = training(tmp_path / "whole", cache_folder, params)
     for stop in (1, 2, 4):
         with pytest.raises(KilledError):
@@ -113,6 +121,38 @@ def test_early_stopping_counts_epochs_without_a_better_score(tmp_path: Path, cac
     assert len(progress.epochs) == progress.best_epoch + 3
 
 
+@pytest.mark.parametrize(("curve", "best"), [("loss", np.argmin), ("val_loss", np.argmin), ("f1", np.argmax)])
+def test_any_curve_can_be_monitored(tmp_path: Path, cache_folder: Path, curve: str, best: Any) -> None:
+    params = train_params(
+        epochs=30, learning_rate=1.5, schedule={"name": "constant"}, monitor=curve, early_stopping={"patience": 2}
+    )
+    progress, _ = training(tmp_path / "runs", cache_folder, params)
+    values = [getattr(epoch, curve) for epoch in progress.epochs]
+    assert progress.best_epoch == 1 + int(best(values))
+    assert len(progress.epochs) == progress.best_epoch + 2
+
+
+def test_averaged_weights_are_scored_and_kept(tmp_path: Path, cache_folder: Path) -> None:
+    """The kept weights give the last validation score, and they are not the ones that were trained on."""
+    params = train_params(epochs=3, average_decay=0.9, keep="last")
+    model = small_model()
+    cache = Cache.open(cache_folder)
+    with RunFolder(tmp_path / "runs", {}) as run:
+        progress = Loop(model, params, cache, run, setup.strategy()).run(lambda _: None)
+        saved = run.latest()
+    assert saved is not None
+    split = cache.split("val")
+    rows = np.arange(len(split))
+    predicted = np.argmax(model(split.images_at(rows).astype(np.float32), training=False), axis=-1)
+    truth = split.masks_at(rows)
+    expected = jaccard_score(truth[truth != 255], predicted[truth != 255], average="macro")
+    assert progress.epochs[-1].val_iou == pytest.approx(expected, abs=1e-12)
+    assert np.abs(saved[1][0] - np.asarray(model.variables[0])).max() > 1e-4
+    # Training itself is not touched by its averages.
+    _, plain = training(tmp_path / "plain", cache_folder, params.model_copy(update={"average_decay": None}))
+    np.testing.assert_array_equal(saved[1][0], plain[0])
+
+
 def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
     cache = write_cache(tmp_path / "cache", val=False)
     progress, _ = training(tmp_path / "runs", cache, train_params(epochs=2))
@@ -147,7 +187,7 @@ def test_float16_skips_a_step_that_overflows_and_recovers(cache_folder: Path) ->
         optimizer = build_optimizer(params)
         optimizer.build(model.trainable_variables)
         optimizer.dynamic_scale.assign(2.0**40)
-        step = build_training_step(model, optimizer, params, [], tf.distribute.get_strategy())
+        step = build_training_step(model, optimizer, params, [], tf.distribute.get_strategy(), None)
         start = [np.asarray(variable) for variable in model.trainable_variables]
         moved_at = None
         batches = training_batches(Cache.open(cache_folder).split("train"), 4, 0, 1).repeat()

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,21 +37,31 @@ with strategy.scope():
     values = keras.layers.ReLU()(batch_norm()(values))
     model = keras.Model(images, keras.layers.Conv2D(3, 1)(values))
 with RunFolder(folder / f"runs{devices}", {}) as run:
-    progress = Loop(model, train_params(epochs=3), Cache.open(cache), run, strategy).run(lambda _: None)
+    changes = json.loads(sys.argv[3])
+    progress = Loop(model, train_params(epochs=3, **changes), Cache.open(cache), run, strategy).run(lambda _: None)
 np.savez(folder / f"weights{devices}.npz", *[np.asarray(value) for value in model.weights])
 print(json.dumps([[epoch.loss, epoch.iou, epoch.val_loss, epoch.val_iou] for epoch in progress.epochs]))
 """
 
 
-def run(devices: int, folder: Path) -> list[list[float]]:
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(devices), str(folder)]
+def run(devices: int, folder: Path, changes: dict[str, Any]) -> list[list[float]]:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(devices), str(folder), json.dumps(changes)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_two_devices_train_as_one(tmp_path: Path) -> None:
-    one, two = run(1, tmp_path), run(2, tmp_path)
+# A length of 0.05 is below every gradient's here, so that a norm over half of the batch would show.
+ALL = {"average_decay": 0.9, "clip_norm": 0.05, "class_weights": "inverse", "optimizer": {"name": "sgd"}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param({**ALL, "loss": {"focal": 1.0, "lovasz": 1.0}}, marks=pytest.mark.slow)],
+    ids=["default", "all"],
+)
+def test_two_devices_train_as_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+    one, two = run(1, tmp_path, changes), run(2, tmp_path, changes)
     np.testing.assert_allclose(two, one, rtol=2e-4, atol=2e-4)
     with np.load(tmp_path / "weights1.npz") as first, np.load(tmp_path / "weights2.npz") as second:
         for name in first.files:

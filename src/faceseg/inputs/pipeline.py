@@ -13,20 +13,25 @@ import numpy as np
 import tensorflow as tf
 
 from faceseg.inputs.augment import IGNORED
+from faceseg.inputs.sampling import draw_rows
 from faceseg.store.shards import Split
 
 AHEAD = 4  # batches gathered while the device computes
 FILLING = -1  # the row of a picture that only fills the last batch
 # Philox's counter tells streams of one (seed, epoch) apart.
-ORDER_STREAM, KEY_STREAM = 0, 1
+ORDER_STREAM, KEY_STREAM, START_STREAM = 0, 1, 2
 
 Gather = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
+def training_batches(
+    split: Split, batch_size: int, seed: int, epoch: int, shares: np.ndarray | None = None
+) -> tf.data.Dataset:
     """One epoch of full batches in an order drawn from (seed, epoch).
 
-    The pictures that do not fill a last batch are left out: another part of the data each epoch.
+    The pictures that do not fill a last batch are left out: another part of the data each epoch. ``shares`` float64
+    (n,), of :func:`faceseg.inputs.sampling.repeat_shares`, lets some pictures come more often and others less; the
+    epoch keeps its length, and a picture that comes twice is changed in two ways. None: every picture once.
 
     Returns:
         A dataset of ``images`` uint8 (B, S, S, 3), ``masks`` uint8 (B, S, S) with 255 for pixels that are not scored,
@@ -44,8 +49,17 @@ def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> tf
     order = epoch_order(seed, epoch, len(split))
     keys = epoch_keys(seed, epoch, len(split))
 
-    def gather(rows: np.ndarray) -> Sequence[np.ndarray]:
-        return split.images_at(rows), split.masks_at(rows), keys[rows]
+    if shares is None:
+
+        def gather(rows: np.ndarray) -> Sequence[np.ndarray]:
+            return split.images_at(rows), split.masks_at(rows), keys[rows]
+
+    else:
+        start = float(_draws(seed, epoch, START_STREAM, 1)[0] >> np.uint64(11)) / 2**53
+        drawn = draw_rows(shares, start)
+
+        def gather(rows: np.ndarray) -> Sequence[np.ndarray]:
+            return split.images_at(drawn[rows]), split.masks_at(drawn[rows]), keys[rows]
 
     return _chain(order[: steps * batch_size].reshape(steps, batch_size), gather, split, "keys", (2,))
 

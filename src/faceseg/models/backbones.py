@@ -34,7 +34,10 @@ with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
 NOT_ON_KERAS_3 = ("densenet121", "densenet169", "densenet201")
 # tf.keras.backend still has what keras.backend has lost; ``tf`` is where EfficientNets look for TensorFlow's own swish.
 BACKEND = SimpleNamespace(**vars(tf.keras.backend), tf=tf)
+# Its layers are our keras.layers but for batch normalisation.
+LAYERS = SimpleNamespace(**{**vars(keras.layers), "BatchNormalization": batch_norm})
 LEVELS = (16, 8, 4, 2)  # the strides of the library's feature layers, in its order
+DEEPEST = 32  # the stride of its last features
 DOWNLOAD_TIMEOUT_SECONDS = 30
 
 
@@ -49,15 +52,13 @@ def build_encoder(name: str, size: int, strides: Sequence[int], weights: str | N
     Args:
         name: one of :func:`backbone_names`.
         size: pixels, square.
-        strides: of the wanted levels, out of 2, 4, 8 and 16; the outputs come in this order.
+        strides: of the wanted levels, out of 2, 4, 8, 16 and 32; the outputs come in this order.
         weights: ``imagenet``, downloaded by segmentation-models into Keras' own folder, or None: random.
 
     Raises:
         ValueError: no such encoder, it does not take this size, or the weights cannot be had.
     """
     _check_name(name)
-    # Its layers are our keras.layers but for batch normalisation.
-    layers = SimpleNamespace(**{**vars(keras.layers), "BatchNormalization": batch_norm})
     with _explained(name, size, weights):
         whole = Backbones.get_backbone(
             name,
@@ -65,7 +66,7 @@ def build_encoder(name: str, size: int, strides: Sequence[int], weights: str | N
             weights=weights,
             include_top=False,
             backend=BACKEND,
-            layers=layers,
+            layers=LAYERS,
             models=keras.models,
             utils=keras.utils,
         )
@@ -75,8 +76,11 @@ def build_encoder(name: str, size: int, strides: Sequence[int], weights: str | N
 
 def _level(name: str, encoder: keras.Model, size: int, stride: int) -> Any:
     """The last features of a whole encoder at this stride, as the library's own decoders take them."""
-    layer = Backbones.get_feature_layers(name, n=5)[LEVELS.index(stride)]
-    features = encoder.get_layer(layer).output if isinstance(layer, str) else encoder.layers[layer].output
+    if stride == DEEPEST:
+        features = encoder.output
+    else:
+        layer = Backbones.get_feature_layers(name, n=5)[LEVELS.index(stride)]
+        features = encoder.get_layer(layer).output if isinstance(layer, str) else encoder.layers[layer].output
     _, height, width, _ = features.shape
     if (height * stride, width * stride) != (size, size):
         raise ValueError(
@@ -84,6 +88,11 @@ def _level(name: str, encoder: keras.Model, size: int, stride: int) -> Any:
             f"expected a multiple of {stride}"
         )
     return features
+
+
+def scale_to_unit(images: Any) -> Any:
+    """RGB pixels 0 to 255, (B, S, S, 3), to 0 to 1, as a layer in float32."""
+    return keras.layers.Rescaling(1 / 255, dtype="float32", name="normalise")(images)
 
 
 def normalise(images: Any, name: str) -> Any:

@@ -92,6 +92,29 @@ class Enlarge(_LinearResampling):
 
 
 @keras.saving.register_keras_serializable(package="faceseg")
+class Repeat(keras.layers.Layer):
+    """Each cell ``times`` times in both directions: nearest upsampling, (B, H, W, C) to (B, times H, times W, C)."""
+
+    def __init__(self, times: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.times = times
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """A broadcast, whose gradient is a plain sum."""
+        _, height, width, channels = inputs.shape
+        cells = tf.reshape(inputs, (-1, height, 1, width, 1, channels))
+        cells = tf.tile(cells, (1, 1, self.times, 1, self.times, 1))
+        return tf.reshape(cells, (-1, height * self.times, width * self.times, channels))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, int, int, int]) -> tuple[int | None, ...]:
+        batch, height, width, channels = input_shape
+        return (batch, height * self.times, width * self.times, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "times": self.times}
+
+
+@keras.saving.register_keras_serializable(package="faceseg")
 class BinAverage(_LinearResampling):
     """The mean of each cell of a height x width grid of bins: PSPNet's pooling, for maps of any side."""
 

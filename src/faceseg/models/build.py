@@ -1,45 +1,101 @@
 """A model by its parameters: encoder, head, and the checks of what they can take."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import keras
 
-from faceseg.models import deeplabv3plus, pspnet
-from faceseg.models.backbones import build_encoder, normalise
+from faceseg.models import deeplabv3plus, fcn, library, pspnet
+from faceseg.models.backbones import build_encoder, normalise, scale_to_unit
 from faceseg.params import ModelParams
 
-ARCHITECTURES: dict[str, ModuleType] = {"deeplabv3plus": deeplabv3plus, "pspnet": pspnet}
+Head = Callable[[dict[int, Any], int, int, ModelParams], Any]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What follows an encoder.
+
+    Attributes:
+        strides: of the levels that it takes.
+        smallest: side in pixels of the smallest picture.
+        head: (levels by stride, classes, size, params) to float32 logits (B, size, size, classes).
+    """
+
+    strides: tuple[int, ...]
+    smallest: int
+    head: Head
+
+
+def _ours(module: ModuleType) -> Architecture:
+    def head(levels: dict[int, Any], classes: int, size: int, params: ModelParams) -> Any:
+        return module.head(levels, classes, size)
+
+    return Architecture(module.STRIDES, module.SMALLEST, head)
+
+
+def _library(decoder: Callable[[dict[int, Any], int, ModelParams], Any]) -> Architecture:
+    def head(levels: dict[int, Any], classes: int, size: int, params: ModelParams) -> Any:
+        return decoder(levels, classes, params)
+
+    return Architecture(library.STRIDES, library.SMALLEST, head)
+
+
+ARCHITECTURES = {
+    "deeplabv3plus": _ours(deeplabv3plus),
+    "fcn": _ours(fcn),
+    "fpn": _library(library.fpn),
+    "linknet": _library(library.linknet),
+    "pspnet": _ours(pspnet),
+    "unet": _library(library.unet),
+}
 
 
 def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
     """The network that ``params`` names, with new weights (and the encoder's from ImageNet where asked for).
 
-    Its input is float32 (B, size, size, 3), RGB, 0 to 255: the encoder's own normalisation is part of the model. Its
-    output is float32 (B, size, size, classes), logits, under every dtype policy.
+    Its input is float32 (B, size, size, 3), RGB, 0 to 255: the scaling is part of the model. Its output is float32
+    (B, size, size, classes), logits, under every dtype policy.
+
+    With ``output: sigmoid`` the network has one logit z for class 1, and its output is [0, z]. The softmax of that is
+    [1 - sigmoid(z), sigmoid(z)], so masks, losses and scores need to know nothing of it.
 
     Raises:
         ValueError: the architecture or the encoder does not take this size, there is no such encoder, fewer than two
-            classes, or the ImageNet weights cannot be had.
+            classes, a sigmoid for more than two, or the ImageNet weights cannot be had.
     """
     architecture = ARCHITECTURES[params.architecture]
     _check_size(params.architecture, architecture, size)
     if classes < 2:
         raise ValueError(f"a model for {classes} classes: expected at least 2; look at the merge's classes")
-    encoder = build_encoder(params.backbone, size, architecture.STRIDES, params.encoder_weights)
+    if params.output == "sigmoid" and classes != 2:
+        raise ValueError(
+            f"model.output is 'sigmoid', which tells one class from the rest, and the merge has {classes} classes; "
+            "set model.output to 'softmax', or merge.into to a merge of two classes"
+        )
+    encoder = build_encoder(params.backbone, size, architecture.strides, params.encoder_weights)
+    if not params.encoder_trainable:  # setting it to True would also free what the encoder itself holds still
+        encoder.trainable = False
     images = keras.Input((size, size, 3), dtype="float32", name="images")
-    features = encoder(normalise(images, params.backbone))
-    levels = dict(zip(architecture.STRIDES, features, strict=True))
-    return keras.Model(
-        images, architecture.head(levels, classes, size), name=f"{params.architecture}-{params.backbone}"
-    )
+    scaled = scale_to_unit(images) if params.input_scaling == "unit" else normalise(images, params.backbone)
+    features = encoder(scaled)
+    levels = dict(zip(architecture.strides, features, strict=True))
+    if params.output == "sigmoid":
+        foreground = architecture.head(levels, 1, size, params)
+        logits = keras.ops.concatenate([keras.ops.zeros_like(foreground), foreground], axis=-1)
+    else:
+        logits = architecture.head(levels, classes, size, params)
+    return keras.Model(images, logits, name=f"{params.architecture}-{params.backbone}")
 
 
-def _check_size(name: str, architecture: ModuleType, size: int) -> None:
-    stride = max(architecture.STRIDES)
-    if size % stride or size < architecture.SMALLEST:
-        below, above = (max(architecture.SMALLEST, edge) for edge in (size - size % stride, size + -size % stride))
+def _check_size(name: str, architecture: Architecture, size: int) -> None:
+    stride = max(architecture.strides)
+    if size % stride or size < architecture.smallest:
+        below, above = (max(architecture.smallest, edge) for edge in (size - size % stride, size + -size % stride))
         near = str(below) if below == above else f"{below} or {above}"
         raise ValueError(
             f"resize.size is {size}, which {name} cannot take: it needs a multiple of {stride}, "
-            f"at least {architecture.SMALLEST}; the nearest: {near}"
+            f"at least {architecture.smallest}; the nearest: {near}"
         )

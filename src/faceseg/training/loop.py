@@ -8,6 +8,7 @@ nothing of them needs to be saved.
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from faceseg.inputs.pipeline import evaluation_batches, training_batches
+from faceseg.inputs.sampling import repeat_shares
+from faceseg.objectives.balance import class_weights
 from faceseg.objectives.metrics import Scores
 from faceseg.params import TrainParams
 from faceseg.progress import track
 from faceseg.store.shards import Cache
+from faceseg.training.averages import Averages
 from faceseg.training.checkpoint import RunFolder
 from faceseg.training.parent import Parent
 from faceseg.training.schedule import Schedule
@@ -68,9 +72,13 @@ class Loop:
         with strategy.scope():
             self._optimizer = build_optimizer(params)
             self._optimizer.build(model.trainable_variables)
-        self._schedule = Schedule(params.schedule, params.learning_rate, params.epochs)
-        self._train_step = build_training_step(model, self._optimizer, params, cache.mirror, strategy)
-        self._val_step = build_validation_step(model, params, strategy)
+        self._averages = None if params.average_decay is None else Averages(model, params.average_decay)
+        steps = len(self._train_split) // params.batch_size
+        self._schedule = Schedule(params.schedule, params.learning_rate, params.epochs, steps)
+        weights = class_weights(params.class_weights, cache.classes, self._train_split.pixels)
+        self._train_step = build_training_step(model, self._optimizer, params, cache.mirror, strategy, weights)
+        self._val_step = build_validation_step(model, params, strategy, weights)
+        self._shares = repeat_shares(self._train_split, len(cache.classes), params.repeat_rare_below)
         self._progress = Progress(epochs=[])
         self._parent = Parent()
 
@@ -88,6 +96,8 @@ class Loop:
         while len(self._progress.epochs) < self._params.epochs and not self._out_of_patience():
             self._parent.check()
             observe(self._epoch(len(self._progress.epochs) + 1))
+        if self._averages is not None:
+            self._averages.hand_over()
         if self._params.keep == "best" and self._progress.best_weights:
             for variable, value in zip(
                 self._model.weights, self._folder.load_best(self._progress.best_weights), strict=True
@@ -98,7 +108,7 @@ class Loop:
     def _epoch(self, number: int) -> Epoch:
         began = time.perf_counter()
         self._seed_dropout(number)
-        batches = training_batches(self._train_split, self._params.batch_size, self._params.seed, number)
+        batches = training_batches(self._train_split, self._params.batch_size, self._params.seed, number, self._shares)
         steps = len(self._train_split) // self._params.batch_size
         loss, matrix, lr = self._train(batches, steps, number)
         if not math.isfinite(loss):
@@ -109,6 +119,14 @@ class Loop:
             )
         trained = time.perf_counter() - began
         scores = Scores.from_confusion(matrix, self._cache.classes)
+        with self._averages.in_place() if self._averages is not None else nullcontext():
+            epoch = self._judge(number, lr, loss, scores, began, steps * self._params.batch_size / trained)
+        self._save(epoch)
+        _show(epoch)
+        return epoch
+
+    def _judge(self, number: int, lr: float, loss: float, scores: Scores, began: float, speed: float) -> Epoch:
+        """Score the weights that would be kept, and keep them where they are the best so far."""
         val_loss, val_scores = self._validate()
         epoch = Epoch(
             epoch=number,
@@ -121,10 +139,9 @@ class Loop:
             val_iou=val_scores.miou if val_scores else None,
             val_class_iou=_present(val_scores) if val_scores else {},
             seconds=time.perf_counter() - began,
-            images_per_second=steps * self._params.batch_size / trained,
+            images_per_second=speed,
         )
-        self._end_epoch(epoch)
-        _show(epoch)
+        self._compare(epoch)
         return epoch
 
     def _train(self, batches: tf.data.Dataset, steps: int, number: int) -> tuple[float, np.ndarray, float]:
@@ -135,6 +152,8 @@ class Loop:
             rate = self._schedule.rate(number - 1 + (index + 1) / steps)
             self._optimizer.learning_rate.assign(rate)
             loss, matrix = self._train_step(batch)
+            if self._averages is not None:
+                self._averages.update()
             # Tensors, not numbers: fetching a value here would make a GPU wait after every step.
             losses.append(loss)
             matrices.append(matrix)
@@ -155,28 +174,36 @@ class Loop:
         loss = float(np.average(_numpy(losses).astype(np.float64), weights=pictures))
         return loss, Scores.from_confusion(np.sum(_numpy(matrices), axis=0), self._cache.classes)
 
-    def _end_epoch(self, epoch: Epoch) -> None:
-        """Judge the epoch and save everything: from here a killed run goes on as if nothing had been."""
+    def _compare(self, epoch: Epoch) -> None:
+        """Set the epoch beside the best one, by the monitored curve."""
         progress = self._progress
         progress.epochs.append(epoch)
         self._schedule.end_epoch(epoch.val_loss)
         progress.waited += 1
-        if epoch.val_iou is None:
+        value = getattr(epoch, self._params.monitor)
+        if value is None:
             progress.best_epoch = epoch.epoch
-        elif progress.best is None or epoch.val_iou > progress.best:
-            progress.best, progress.best_epoch, progress.waited = epoch.val_iou, epoch.epoch, 0
+        elif progress.best is None or _better(self._params.monitor, value, progress.best):
+            progress.best, progress.best_epoch, progress.waited = value, epoch.epoch, 0
             if self._params.keep == "best":
                 weights = [np.asarray(variable) for variable in self._model.weights]
                 progress.best_weights = self._folder.save_best(epoch.epoch, weights)
-        arrays = [np.asarray(variable) for variable in variables_of(self._model, self._optimizer)]
-        self._folder.save(epoch.epoch, arrays, {**asdict(progress), "schedule": self._schedule.state()})
+
+    def _save(self, epoch: Epoch) -> None:
+        """Save everything: from here a killed run goes on as if nothing had been."""
+        arrays = [np.asarray(variable) for variable in self._variables()]
+        self._folder.save(epoch.epoch, arrays, {**asdict(self._progress), "schedule": self._schedule.state()})
+
+    def _variables(self) -> list[Any]:
+        averages = self._averages.variables if self._averages is not None else []
+        return [*variables_of(self._model, self._optimizer), *averages]
 
     def _resume(self) -> None:
         saved = self._folder.latest()
         if saved is None:
             return
         number, arrays, state = saved
-        for variable, value in zip(variables_of(self._model, self._optimizer), arrays, strict=True):
+        for variable, value in zip(self._variables(), arrays, strict=True):
             variable.assign(value)
         self._schedule.restore(state.pop("schedule"))
         self._progress = Progress(**{**state, "epochs": [Epoch(**epoch) for epoch in state["epochs"]]})
@@ -210,6 +237,11 @@ def _check_batch_size(batch_size: int, pictures: int, replicas: int) -> None:
             f"train.batch_size is {batch_size}, which {replicas} devices cannot share evenly; "
             f"make it a multiple of {replicas}"
         )
+
+
+def _better(curve: str, value: float, best: float) -> bool:
+    """A loss is better when it is lower, a score when it is higher."""
+    return value < best if curve.endswith("loss") else value > best
 
 
 def _show(epoch: Epoch) -> None:

@@ -15,6 +15,7 @@ from faceseg.params import ModelParams, TrainParams
 from faceseg.store.shards import Cache
 from faceseg.training import setup
 from faceseg.training.checkpoint import RunFolder
+from faceseg.training.initial import NO_MODEL, begin_from, initial_identity
 from faceseg.training.loop import Epoch, Loop, Progress
 
 CODE = ("inputs", "models", "objectives", "store", "training")
@@ -72,12 +73,14 @@ def train(
     runs: Path,
     outputs: Outputs,
     observer: Observer,
+    initial: Path | None,
 ) -> Trained:
     """Train from the last checkpoint of this very training, or from the start, and write the outputs.
 
     Args:
         cache_folder: what the cache stage made.
         runs: where checkpoints lie, outside DVC's outs.
+        initial: folder of a trained model whose weights are taken over as far as they fit, or None.
 
     Raises:
         ValueError: the cache is missing or damaged, the model cannot be built, the loss is no number, or this training
@@ -85,12 +88,14 @@ def train(
     """
     setup.prepare(params.seed, params.precision, params.deterministic)
     cache = Cache.open(cache_folder)
-    identity = _identity(cache_folder, model_params, params)
+    identity = _identity(cache_folder, model_params, params, initial)
     with RunFolder(runs, identity) as folder:
         observer.start(folder.fingerprint)
         strategy = setup.strategy()
         with strategy.scope():
             model = build_model(model_params, cache.size, len(cache.classes))
+        if initial is not None:
+            print(f"begins from {initial}: {begin_from(model, initial, model_params)}")
         _introduce(model, cache, folder, strategy.num_replicas_in_sync)
         progress = Loop(model, params, cache, folder, strategy).run(observer.epoch)
         trained = _write(model, model_params, cache, identity, progress, outputs)
@@ -108,12 +113,15 @@ def _introduce(model: keras.Model, cache: Cache, folder: RunFolder, devices: int
         print("a checkpoint of another training is there and is left alone; it differs in:", *differing, sep="\n  ")
 
 
-def _identity(cache_folder: Path, model_params: ModelParams, params: TrainParams) -> dict[str, Any]:
+def _identity(
+    cache_folder: Path, model_params: ModelParams, params: TrainParams, initial: Path | None
+) -> dict[str, Any]:
     """Everything that the trained bits depend on, as JSON values."""
     return {
         "data": sha256(cache_folder / "cache.json"),
         "code": _code_hash(Path(__file__).parents[1]),
-        "model": model_params.model_dump(),
+        # By its content, since a path may be one of this machine.
+        "model": {**model_params.model_dump(), "init_from": initial_identity(initial)},
         "train": params.model_dump(),
         "surroundings": setup.surroundings(params.deterministic),
     }
@@ -144,7 +152,7 @@ def _write(
     description = {
         "architecture": model_params.architecture,
         "backbone": model_params.backbone,
-        "params": model_params.model_dump(),
+        "params": {**model_params.model_dump(), "init_from": NO_MODEL},
         "classes": list(cache.classes),
         "colours": [list(colour) for colour in cache.colours],
         "mirror": [list(pair) for pair in cache.mirror],

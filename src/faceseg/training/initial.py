@@ -1,0 +1,142 @@
+"""Where a model begins: the weights of another trained model with the same encoder, as far as they fit."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import keras
+import numpy as np
+
+from faceseg.files import read_json, sha256
+from faceseg.models.build import build_model
+from faceseg.params import ModelParams
+
+UNNAMED = ("conv2d", "depthwise_conv2d", "dense", "batch_normalization", "fused_batch_normalization")
+NO_MODEL = "data/no-model"  # model.init_from: new weights; a file, because DVC refuses null as a dependency
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a model took over.
+
+    Attributes:
+        encoder: weights of the encoder that were taken over, and how many it has.
+        head: the same of the rest.
+        left: names and shapes of what keeps its new values.
+    """
+
+    encoder: tuple[int, int]
+    head: tuple[int, int]
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        took = (
+            f"{self.encoder[0]} of {self.encoder[1]} weights of the encoder, {self.head[0]} of {self.head[1]} after it"
+        )
+        return f"{took}; new values stay in: {', '.join(self.left) or 'none'}"
+
+
+def initial_folder(init_from: str, root: Path) -> Path | None:
+    """The folder that ``model.init_from`` names, relative to ``root``; None where it means new weights."""
+    return None if PurePosixPath(init_from) == PurePosixPath(NO_MODEL) else root / init_from
+
+
+def initial_identity(folder: Path | None) -> str | None:
+    """The sha256 of the weights that a training begins with, or None."""
+    return None if folder is None else str(_describe(folder)["weights_sha256"])
+
+
+def check_initial(folder: Path | None, params: ModelParams) -> None:
+    """Find out before any work whether the folder holds a model that can be begun from.
+
+    Raises:
+        ValueError: it holds no complete model, its weights are not those that it describes, or its encoder is another.
+    """
+    if folder is None:
+        return
+    description = _describe(folder)
+    if sha256(folder / "model.weights.h5") != description["weights_sha256"]:
+        raise ValueError(f"model.init_from: {folder / 'model.weights.h5'} is not the file that model.json describes")
+    if description["backbone"] != params.backbone:
+        raise ValueError(
+            f"model.init_from: the model in {folder} has the encoder {description['backbone']}, and model.backbone is "
+            f"{params.backbone}; set it to the same"
+        )
+
+
+def begin_from(model: keras.Model, folder: Path, params: ModelParams) -> Loaded:
+    """Take over every weight of the trained model in ``folder`` that fits by its layer's name and its shape.
+
+    Other classes, another size or another architecture are no obstacle: what does not fit keeps its new values.
+
+    Raises:
+        ValueError: as :func:`check_initial`.
+    """
+    check_initial(folder, params)
+    description = _describe(folder)
+    theirs = ModelParams(**{**description["params"], "encoder_weights": None})
+    source = build_model(theirs, description["size"], len(description["classes"]))
+    source.load_weights(folder / "model.weights.h5")
+    encoder, rest = _parts(model)
+    source_encoder, source_rest = _parts(source)
+    left = [*_take_over(encoder, source_encoder), *_take_over(rest, source_rest)]
+    of_encoder = sum(name in encoder for name, _ in left)
+    return Loaded(
+        (len(encoder) - of_encoder, len(encoder)),
+        (len(rest) - (len(left) - of_encoder), len(rest)),
+        tuple(f"{name} {shape}" for name, shape in left),
+    )
+
+
+def _describe(folder: Path) -> Mapping[str, Any]:
+    try:
+        description: Mapping[str, Any] = read_json(folder / "model.json")
+    except OSError:
+        raise ValueError(
+            f"model.init_from: {folder / 'model.json'} is not there; expected the folder `models` of a training, or "
+            f"{NO_MODEL} for new weights"
+        ) from None
+    return description
+
+
+def _parts(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights of the encoder and of what follows it, by name, in the model's order."""
+    encoder = model.get_layer("encoder")
+    held = {id(weight) for weight in encoder.weights}
+    rest = {weight.path: weight for weight in model.weights if id(weight) not in held}
+    names = _lasting_names(encoder)
+    of_encoder = {
+        f"encoder/{names[layer.name]}/{weight.name}": weight for layer in encoder.layers for weight in layer.weights
+    }
+    assert len(of_encoder) == len(held), "two layers of the encoder have one name"
+    return of_encoder, rest
+
+
+def _lasting_names(encoder: keras.Model) -> dict[str, str]:
+    """A name for each layer that is the same in every model: Keras goes on counting the layers that have none.
+
+    Such layers are counted anew here, in the order in which they were made; an encoder that ends earlier lacks the last
+    ones.
+    """
+    names = {layer.name: layer.name for layer in encoder.layers}
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for layer in encoder.layers:
+        found = re.fullmatch(rf"({'|'.join(UNNAMED)})(?:_(\d+))?", layer.name)
+        if found:
+            numbered.setdefault(found[1], []).append((int(found[2] or 0), layer.name))
+    for kind, layers in numbered.items():
+        names |= {name: f"{kind}#{place}" for place, (_, name) in enumerate(sorted(layers))}
+    return names
+
+
+def _take_over(into: Mapping[str, Any], source: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
+    """Assign what fits; the names and shapes of what does not."""
+    left = []
+    for name, weight in into.items():
+        if name in source and source[name].shape == weight.shape:
+            weight.assign(np.asarray(source[name]))
+        else:
+            left.append((name, tuple(weight.shape)))
+    return left
