@@ -45,7 +45,7 @@ def test_the_sample_through_all_stages(tmp_path: Path) -> None:
     # What is wrong is said by name, where a person reads it and where a program does.
     assert "merge: rejected test-personne15248+0+30: other size: " in done.stdout
     assert "is 373 x 512, expected the 366 x 512 of its image, upright" in done.stdout
-    assert "merge: without a label, as expected: test-personne08141+0-75, " in done.stdout
+    assert "merge: without a label, as expected: test-personne08140+0-90, test-personne08141+0-75, " in done.stdout
     assert [row["id"] for row in read_csv(repository / "data/merged/rejected.csv")] == ["test-personne15248+0+30"]
     assert len(list(read_csv(repository / "data/merged/unlabelled.csv"))) == 14
     sizes = read_json(repository / "metrics/splits.json")["sizes"]
