@@ -4,8 +4,9 @@ Every image is decoded here once, at the lowest cost, so that no later stage mee
 a worker holds one picture at a time.
 """
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from faceseg.progress import track
 from faceseg.sources.archive import Archive, ArchiveError, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
 from faceseg.sources.pairing import Pairing, Sample, pair
+from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
 
 STEM = "masks"
@@ -97,10 +99,25 @@ class Merged:
                 name: {"share": round(totals[n] / max(1, scored), 6), "pictures": pictures[n]}
                 for n, name in enumerate(self.merge.classes)
             },
+            "absent": [name for n, name in enumerate(self.merge.classes) if not pictures[n]],
+            "own_splits": dict(sorted(Counter(row.split for row in self.rows).items())),
         }
 
 
-def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None) -> Merged:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every worker is told: input, output, the description, and the hash of what every mask depends on."""
+
+    raw: Path
+    out: Path
+    dataset: Dataset
+    merge: Merge
+    basis: str
+
+
+def write_merged(
+    raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None, origins: Path | None = None
+) -> Merged:
     """Write the masks of every sound pair into the packs of ``out``, rejected.csv, and index.csv last.
 
     Args:
@@ -109,6 +126,8 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
         dataset: the description.
         params: the section ``merge`` of params.yaml.
         workers: processes; None: one a core. They do not change a byte.
+        origins: where it is recorded what the packs were made of; what an earlier build has made of the same is taken
+            over from ``out``. None: everything is made anew.
 
     Raises:
         MissingInputError: when the archive is not there.
@@ -123,17 +142,21 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
     jobs: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in pairing.samples:
         jobs[pack_of(sample.clip)].append(sample)
+    earlier = read_origins(origins)
+    work = _Work(raw, out, dataset, merge, _basis(dataset, merge))
     (out / INDEX).unlink(missing_ok=True)
     parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
     done = parallel(
-        joblib.delayed(_write_pack)(raw, out, dataset, merge, number, samples)
+        joblib.delayed(_write_pack)(work, number, samples, {s.id: earlier[s.id] for s in samples if s.id in earlier})
         for number, samples in sorted(jobs.items())
     )
     rows: list[MergedRow] = []
     rejections = [Rejection(orphan.id, orphan.kind, orphan.detail) for orphan in pairing.orphans]
-    for some_rows, some_rejections in track(done, len(jobs), "merge, packs"):
+    records: list[Origin] = []
+    for some_rows, some_rejections, some_records in track(done, len(jobs), "merge, packs"):
         rows += some_rows
         rejections += some_rejections
+        records += some_records
     rows.sort(key=lambda row: row.id)
     rejections.sort(key=lambda rejection: rejection.id)
     remove_other_packs(out, STEM, {pack_of(row.clip) for row in rows})
@@ -144,6 +167,7 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
         ("id", "clip", "split", "image", "width", "height", *merge.classes, "ignored"),
         ((row.id, row.clip, row.split, row.image, row.width, row.height, *row.pixels) for row in rows),
     )
+    write_origins(origins, records)
     return Merged(dataset, merge, rows, rejections, len(pairing.unlabelled))
 
 
@@ -172,30 +196,79 @@ class _Rejected(Exception):  # noqa: N818 - a way out of the work on one picture
         self.detail = detail
 
 
+def _basis(dataset: Dataset, merge: Merge) -> str:
+    """The hash of all that every mask depends on: the code, the encoding of the masks, and the merge."""
+    classes = [source.model_dump_json() for source in dataset.classes]
+    code = code_key("images", "labels", "sources", "store")
+    return key_of(code, dataset.name, dataset.masks.model_dump_json(), repr(merge), *classes)
+
+
 def _write_pack(
-    raw: Path, out: Path, dataset: Dataset, merge: Merge, number: int, samples: Sequence[Sample]
-) -> tuple[list[MergedRow], list[Rejection]]:
-    """One worker's share: the samples of one pack, which come sorted by id."""
-    archive = shared_archive(raw)
-    table, colours = lookup_table(merge), palette(merge.colours)
+    work: _Work, number: int, samples: Sequence[Sample], earlier: Mapping[str, Origin]
+) -> tuple[list[MergedRow], list[Rejection], list[Origin]]:
+    """One worker's share: the samples of one pack, which come sorted by id; what is known of the same is taken over."""
+    archive = shared_archive(work.raw)
     rows: list[MergedRow] = []
     rejections: list[Rejection] = []
-    with PackWriter(out, STEM, number) as pack:
+    records: list[Origin] = []
+    with EarlierPack(work.out, STEM, number, earlier) as old, PackWriter(work.out, STEM, number) as pack:
         for sample in samples:
-            try:
-                ids, pixels = _sound_mask(archive, sample, dataset)
-            except _Rejected as fault:
-                rejections.append(Rejection(sample.id, fault.kind, fault.detail))
+            members = _Members(archive)
+            key = members.key(work.basis, sample)
+            # What was rejected has no member in the pack, only its reason in the record.
+            taken = old.take(sample.id, key, [f"{sample.id}.png"]) or old.take(sample.id, key, [])
+            origin, contents = taken or _made(members, sample, work, key)
+            records.append(origin)
+            facts = json.loads(origin.facts)
+            if "rejected" in facts:
+                rejections.append(Rejection(sample.id, *facts["rejected"]))
                 continue
-            pack.add(f"{sample.id}.png", encode_mask(merge_ids(ids, table), colours))
-            merged = merge_pixels(pixels, table)
-            by_class = (*merged[: len(merge.classes)].tolist(), int(merged[IGNORED]))
-            height, width = ids.shape
-            rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, by_class))
-    return rows, rejections
+            pack.add(f"{sample.id}.png", contents[0])
+            width, height = facts["size"]
+            pixels = tuple(facts["pixels"])
+            rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, pixels))
+    return rows, rejections, records
 
 
-def _sound_mask(archive: Archive, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+class _Members:
+    """The members of one pair: each is read once, for the key and for the work."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._contents: dict[str, bytes] = {}
+
+    def read(self, member: str) -> bytes:
+        """As ``Archive.read``."""
+        if member not in self._contents:
+            self._contents[member] = self._archive.read(member)
+        return self._contents[member]
+
+    def key(self, basis: str, sample: Sample) -> str:
+        """The hash of what the pair's mask depends on; empty, so that nothing is taken over, if a member is damaged."""
+        parts: list[str | bytes] = [basis]
+        try:
+            for member in (sample.image, sample.mask):
+                parts += [member, self.read(member)]
+        except ArchiveError:
+            return ""
+        return key_of(*parts)
+
+
+def _made(members: _Members, sample: Sample, work: _Work, key: str) -> tuple[Origin, list[bytes]]:
+    """The mask in its target classes, or why there is none, and the record of it."""
+    contents: list[bytes] = []
+    try:
+        ids, pixels = _sound_mask(members, sample, work.dataset)
+        contents.append(encode_mask(merge_ids(ids, lookup_table(work.merge)), palette(work.merge.colours)))
+        merged = merge_pixels(pixels, lookup_table(work.merge))
+        by_class = [*merged[: len(work.merge.classes)].tolist(), int(merged[IGNORED])]
+        facts = as_facts({"size": [ids.shape[1], ids.shape[0]], "pixels": by_class})
+    except _Rejected as fault:
+        facts = as_facts({"rejected": [fault.kind, fault.detail]})
+    return Origin(sample.id, key, seal_of(facts, *contents), facts, ""), contents
+
+
+def _sound_mask(archive: _Members, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The source ids of a pair that has no fault, (h, w) uint8, and (256,) pixels by id."""
     size = _decoded("image", archive, sample.image, check_image)
     mask = _decoded("mask", archive, sample.mask, decode_mask)
@@ -210,7 +283,7 @@ def _sound_mask(archive: Archive, sample: Sample, dataset: Dataset) -> tuple[np.
         raise _Rejected("foreign labels", f"{sample.mask}: {error}") from error
 
 
-def _decoded(part: str, archive: Archive, member: str, decode: Callable[[bytes], Decoded]) -> Decoded:
+def _decoded(part: str, archive: _Members, member: str, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
         return decode(archive.read(member))
     except OversizedImageError as error:
