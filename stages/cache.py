@@ -16,7 +16,7 @@ def main() -> None:
     params = read_params()
     resize, cache = params.resize, params.cache
     resized = Path("data/resized")
-    merge = catalog.load(params.dataset.name).merge(params.merge.into)
+    merge = catalog.load(params.dataset.name, params.dataset.folder).merge(params.merge.into)
     about = Description(
         dataset=params.dataset.name,
         size=resize.size,

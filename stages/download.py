@@ -13,7 +13,7 @@ def main() -> None:
     from faceseg.tracking import repository_root
 
     params = read_params()
-    dataset = catalog.load(params.dataset.name)
+    dataset = catalog.load(params.dataset.name, params.dataset.folder)
     root = repository_root()
 
     began = time.perf_counter()

@@ -13,7 +13,7 @@ def main() -> None:
     from faceseg.store.merged import write_merged
 
     params = read_params()
-    dataset = catalog.load(params.dataset.name)
+    dataset = catalog.load(params.dataset.name, params.dataset.folder)
 
     began = time.perf_counter()
     merged = write_merged(
@@ -27,6 +27,8 @@ def main() -> None:
     metrics = merged.metrics()
     write_json(Path("metrics/data.json"), metrics)
 
+    for line in merged.named():
+        print(f"merge: {line}")
     seconds = time.perf_counter() - began
     of = "" if metrics["expected"] is None else f" of the {metrics['expected']} of the complete dataset"
     print(

@@ -22,7 +22,7 @@ def check() -> None:
 
     try:
         params = read_params()
-        dataset = catalog.load(params.dataset.name)
+        dataset = catalog.load(params.dataset.name, params.dataset.folder)
         merge = dataset.merge(params.merge.into)
         check_source(dataset, params.dataset.source, repository_root())
         import_tensorflow()

@@ -39,11 +39,34 @@ class Synthetic(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
+Level = Annotated[int, Field(ge=0, le=255)]
+
+
+class FolderParams(Section):
+    """The table of somebody's own folders: class name to id, or with rgb masks to a colour."""
+
+    masks: Literal["index", "rgb"]
+    tolerance: Annotated[int, Field(ge=0, le=441)]
+    max_strays: Annotated[float, Field(ge=0, le=1)]
+    classes: Annotated[dict[str, Level | tuple[Level, Level, Level]], Field(min_length=1, max_length=255)]
+
+    @model_validator(mode="after")
+    def _classes_are_as_masks_are(self) -> "FolderParams":
+        wrong = [name for name, value in self.classes.items() if isinstance(value, int) != (self.masks == "index")]
+        if wrong:
+            expected = "an id, 0 to 254" if self.masks == "index" else "a colour, [r, g, b]"
+            raise ValueError(
+                f"classes.{wrong[0]}: got {self.classes[wrong[0]]!r}, but masks is {self.masks!r}: expected {expected}"
+            )
+        return self
+
+
 class DatasetParams(Section):
     name: str
     source: str
     limit: Limit
     synthetic: Synthetic
+    folder: FolderParams
 
 
 class MergeParams(Section):

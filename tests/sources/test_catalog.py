@@ -93,7 +93,7 @@ def test_an_unknown_merge_lists_the_known_ones() -> None:
         ("classes.3.id", 255, "classes.3.id: got 255; Input should be less than or equal to 254"),
         ("classes.2.mirror", None, "left_eye has the mirror partner right_eye, which does not name it in return"),
         ("masks.ignored", [255, 7], "masks.ignored: the id 7 is a class too"),
-        ("masks.kind", "parts", "masks: got .*'index', 'rgb'"),
+        ("masks.kind", "painted", "masks: got .*'index', 'rgb'"),
         ("layout.splits.train.image", "(", "layout.splits.train: image: .* is not a regular expression"),
         ("layout.splits.train.mask", r"(?P<clip>\d+)", r"id: '\{clip\}_\{frame\}' uses frame, which .* of train does"),
         ("layout.clip", "{person}", "clip: '{person}' uses person, .* known there: clip, frame, split"),

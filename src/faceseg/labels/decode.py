@@ -1,4 +1,4 @@
-"""From a mask as its dataset encodes it (class ids, or a colour for each class) to source ids.
+"""From a mask as its dataset encodes it (ids, a colour or a picture for each class) to source ids.
 
 A value that the description does not name is never a silent background: it is an error that names it.
 """
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from faceseg.sources.catalog import Dataset, RgbMasks
+from faceseg.sources.catalog import Dataset
+from faceseg.sources.schema import IndexMasks, PartsMasks, RgbMasks
 
 _SHOWN = 5  # values named in a message
 
@@ -35,6 +36,7 @@ def source_ids(mask: Image.Image, dataset: Dataset) -> tuple[np.ndarray, np.ndar
     if isinstance(encoding, RgbMasks):
         ids = _nearest_class(mask, dataset, encoding)
         return ids, pixels_by_id(ids)
+    assert isinstance(encoding, IndexMasks), "parts are painted, by painted_ids"
     ids = _indices(mask)
     pixels = pixels_by_id(ids)
     known = {*(source.id for source in dataset.classes), *encoding.ignored}
@@ -46,6 +48,35 @@ def source_ids(mask: Image.Image, dataset: Dataset) -> tuple[np.ndarray, np.ndar
             f"expected ids of 0 to {max(known)} that its description names"
         )
     return ids, pixels
+
+
+def painted_ids(parts: Sequence[tuple[str, Image.Image]], dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The source class of every pixel of masks that come as one picture a class.
+
+    Args:
+        parts: class and its picture, all of one size, in the order of the description's ``masks.paint``; a pixel is of
+            the class unless it is black.
+        dataset: whose description says that masks are parts.
+
+    Returns:
+        as ``source_ids``; each mask pixel is repeated ``masks.scale`` times along either side, so that the ids have
+        the size of the image.
+
+    Raises:
+        ForeignLabelError: a picture of more than 8 bits a channel.
+    """
+    encoding = dataset.masks
+    assert isinstance(encoding, PartsMasks), "only parts are painted"
+    of_name = {source.name: source.id for source in dataset.classes}
+    width, height = parts[0][1].size
+    ids = np.full((height, width), of_name[encoding.rest], np.uint8)
+    for name, picture in parts:
+        if picture.mode not in ("L", "P", "RGB", "RGBA", "LA"):
+            raise ForeignLabelError(f"the part {name} is a picture of mode {picture.mode}; expected black and white")
+        ids[np.asarray(picture.convert("RGB")).any(axis=-1)] = of_name[name]
+    if encoding.scale > 1:
+        ids = ids.repeat(encoding.scale, axis=0).repeat(encoding.scale, axis=1)
+    return ids, pixels_by_id(ids)
 
 
 def pixels_by_id(ids: np.ndarray) -> np.ndarray:

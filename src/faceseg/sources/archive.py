@@ -6,7 +6,6 @@ accepts members that share their bytes, sizes of any kind and paths that lead el
 
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ MAX_MEMBER_BYTES = 1 << 29  # a picture of the largest size that is decoded take
 # A black bitmap deflates a thousandfold, so a ratio alone says little; large and steep together is no picture.
 _LARGE_BYTES = 1 << 26
 _STEEP_RATIO = 200
+_VAST_BYTES = 1 << 30  # of all members together
 _LOCAL_HEADER_BYTES = 30
 _UNIX = 3
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -32,22 +32,26 @@ class Archive:
     """A zip archive, open for reading, whose directory has been checked.
 
     Raises:
-        ArchiveError: not a zip file; or a member with an absolute path or one through '..', a link, a name that occurs
-            twice, an encrypted member, an unknown compression, members that share their bytes, or a member that would
-            unpack to more than a picture can hold.
+        ArchiveError: not a zip file; or a member with an absolute path or one through '..', a link or device, a name
+            that occurs twice (also in other capitals), an encrypted member, an unknown compression, members that share
+            their bytes, or a member that would unpack to more than a picture can hold, or all to far more than pictures
+            do.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError) as error:
+        except (FileNotFoundError, PermissionError, IsADirectoryError, MemoryError):  # say nothing about its content
+            raise
+        except Exception as error:  # zipfile raises whatever it stumbles on in a directory that is not what it seems
             raise ArchiveError(f"{path} is not a whole zip archive ({error}); get it again from its source") from None
         try:
             infos = self._zip.infolist()
             for info in infos:
                 _refuse_harmful(path, info)
             _refuse_twins(path, infos)
+            _refuse_bomb(path, infos)
             _refuse_overlaps(path, infos, self._zip.start_dir)
         except ArchiveError:
             self._zip.close()
@@ -64,7 +68,9 @@ class Archive:
             return self._zip.read(member)
         except KeyError:
             raise ArchiveError(f"{self.path} holds no {member!r}; `dvc repro` makes its index anew") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except MemoryError:  # says nothing about the file
+            raise
+        except Exception as error:  # as above, and whatever a decompressor stumbles on
             raise ArchiveError(f"{member} in {self.path.name} is damaged ({error})") from error
 
     def close(self) -> None:
@@ -77,6 +83,12 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_unsafe_path(name: str) -> bool:
+    """Whether a member's name is no relative path that stays inside."""
+    parts = name.replace("\\", "/").split("/")
+    return not name or parts[0] == "" or ".." in parts or (len(parts[0]) > 1 and parts[0][1] == ":") or "\0" in name
 
 
 def shared_archive(path: Path) -> Archive:
@@ -122,11 +134,13 @@ def write_archive(file: BinaryIO, members: Iterable[tuple[str, bytes | Path]]) -
 
 def _refuse_harmful(path: Path, info: zipfile.ZipInfo) -> None:
     name = info.orig_filename
-    parts = name.replace("\\", "/").split("/")
-    if not name or parts[0] == "" or ".." in parts or (len(parts[0]) > 1 and parts[0][1] == ":") or "\0" in name:
+    if is_unsafe_path(name):
         raise ArchiveError(f"{path} holds {name!r}; expected members with relative paths that do not lead outside")
     if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16):
         raise ArchiveError(f"{path} holds the link {name!r}; expected files, so pack it with links followed")
+    kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ArchiveError(f"{path} holds {name!r}, which is no file; expected files and folders")
     if info.flag_bits & 0x1:
         raise ArchiveError(f"{path} holds {name!r} encrypted; expected an archive without a password")
     if info.compress_type not in _METHODS:
@@ -143,11 +157,28 @@ def _refuse_harmful(path: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _refuse_twins(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for info in infos:
-        if info.filename in seen:
+        folded = info.filename.casefold()
+        if folded not in seen:
+            seen[folded] = info.filename
+            continue
+        twin = seen[folded]
+        if twin == info.filename:
             raise ArchiveError(f"{path} holds {info.filename!r} twice; expected each member once")
-        seen.add(info.filename)
+        raise ArchiveError(
+            f"{path} holds {twin!r} and {info.filename!r}, which are one file where capitals do not count; expected "
+            "names that differ in more"
+        )
+
+
+def _refuse_bomb(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
+    if unpacked > _VAST_BYTES and unpacked > _STEEP_RATIO * packed:
+        raise ArchiveError(
+            f"{path} unpacks from {packed} to {unpacked} bytes; expected, above {_VAST_BYTES}, at most {_STEEP_RATIO} "
+            "times the packed size"
+        )
 
 
 def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo], directory: int) -> None:

@@ -4,133 +4,45 @@ A description says where a dataset comes from, how its files pair up, how its ma
 hold, and into which target classes these can be merged. Adding a dataset is adding one file.
 """
 
+import colorsys
 import difflib
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from faceseg.params import FolderParams
+from faceseg.sources.schema import (
+    ClassId,
+    Colour,
+    FilesSource,
+    HttpsSource,
+    IndexMasks,
+    KaggleSource,
+    Layout,
+    ManualSource,
+    OwnSplit,
+    PartsMasks,
+    RgbMasks,
+    Strict,
+    SyntheticSource,
+)
 
 DESCRIPTIONS = Path(__file__).resolve().parents[1] / "datasets"
 PUBLISHED = "data/published"  # as dataset.source: what the description names
-
-Level = Annotated[int, Field(ge=0, le=255)]
-Colour = tuple[Level, Level, Level]
-ClassId = Annotated[int, Field(ge=0, le=254)]  # 255 is "not scored" in every mask that faceseg writes
-OwnSplit = Literal["train", "val", "test"]
+FOLDER = "folder"  # the dataset whose classes come from params.yaml
+IDENTITY = "identity"  # its merge
 
 
 class DescriptionError(ValueError):
     """What is wrong with a description, or that there is none of this name."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SyntheticSource(_Strict):
-    """Drawn by faceseg itself, from ``dataset.synthetic`` in params.yaml."""
-
-    kind: Literal["synthetic"]
-
-
-class HttpsSource(_Strict):
-    """One zip archive at a public address.
-
-    ``sha256`` is of the archive's bytes, or, with ``checks: content``, ``fetch.content_sha256`` of the members that
-    the layout uses: for hosts that pack an archive anew now and then, as GitHub does.
-    """
-
-    kind: Literal["https"]
-    url: Annotated[str, Field(pattern=r"^https://")]
-    checks: Literal["archive", "content"]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class KaggleSource(_Strict):
-    """A Kaggle dataset, ``owner/name``; it is downloaded by hand."""
-
-    kind: Literal["kaggle"]
-    slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")]
-
-
-class SplitLayout(_Strict):
-    """Members of one split: regular expressions that match the end of a member's path, from a whole folder name on.
-
-    ``unlabelled``: images without a mask are expected here, and are counted apart instead of rejected.
-    """
-
-    image: str
-    mask: str
-    unlabelled: bool = False
-
-    @model_validator(mode="after")
-    def _patterns_compile(self) -> "SplitLayout":
-        for field in ("image", "mask"):
-            pattern = getattr(self, field)
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{field}: {pattern!r} is not a regular expression ({error})") from None
-        return self
-
-
-class Layout(_Strict):
-    """How members pair up.
-
-    ``id`` and ``clip`` are templates over the named groups of the patterns and ``{split}``. An image and a mask with
-    the same id are a pair; pictures of one clip (a video, a person) never part between splits.
-    """
-
-    splits: dict[OwnSplit, SplitLayout]
-    id: str
-    clip: str
-
-    @model_validator(mode="after")
-    def _templates_have_their_groups(self) -> "Layout":
-        if not self.splits:
-            raise ValueError("splits: names no split; expected one or more of train, val, test")
-        for name, split in self.splits.items():
-            for field, template, pattern in (
-                ("id", self.id, split.image),
-                ("id", self.id, split.mask),
-                ("clip", self.clip, split.image),
-            ):
-                groups = {"split", *re.compile(pattern).groupindex}
-                lost = {group for _, group, _, _ in Formatter().parse(template) if group is not None} - groups
-                if lost:
-                    raise ValueError(
-                        f"{field}: {template!r} uses {', '.join(sorted(lost))}, which {pattern!r} of {name} does not "
-                        f"name; known there: {', '.join(sorted(groups))}"
-                    )
-        return self
-
-
-class IndexMasks(_Strict):
-    """One channel of class ids, grey or palette; ``ignored``: ids that are no class, and not scored."""
-
-    kind: Literal["index"]
-    ignored: tuple[Level, ...] = ()
-
-
-class RgbMasks(_Strict):
-    """Each class is its colour; blurred edges go to the nearest one.
-
-    ``tolerance``: distance in levels (Euclidean, in RGB) within which a pixel counts as a colour of the description.
-    ``max_strays``: part of a picture's pixels that may lie farther away.
-    """
-
-    kind: Literal["rgb"]
-    tolerance: Annotated[int, Field(ge=0, le=441)]
-    max_strays: Annotated[float, Field(ge=0, le=1)]
-
-
-class SourceClass(_Strict):
+class SourceClass(Strict):
     """A class as the dataset's masks hold it; ``mirror``: the class that a flip turns it into, if another."""
 
     id: ClassId
@@ -153,7 +65,7 @@ class Merge:
     members: tuple[tuple[int, ...], ...]
 
 
-class Dataset(_Strict):
+class Dataset(Strict):
     """One description.
 
     ``expected``: pictures with a mask in each split of the complete dataset.
@@ -166,10 +78,12 @@ class Dataset(_Strict):
     licence: str
     citation: str
     homepage: str
-    source: Annotated[SyntheticSource | HttpsSource | KaggleSource, Field(discriminator="kind")]
+    source: Annotated[
+        SyntheticSource | HttpsSource | FilesSource | KaggleSource | ManualSource, Field(discriminator="kind")
+    ]
     layout: Layout
     expected: dict[OwnSplit, Annotated[int, Field(ge=1)]] | None
-    masks: Annotated[IndexMasks | RgbMasks, Field(discriminator="kind")]
+    masks: Annotated[IndexMasks | RgbMasks | PartsMasks, Field(discriminator="kind")]
     classes: Annotated[tuple[SourceClass, ...], Field(min_length=1)]
     merges: Annotated[dict[str, dict[str, tuple[str, ...]]], Field(min_length=1)]
     colours: dict[str, Colour] = Field(default_factory=dict)
@@ -190,10 +104,22 @@ class Dataset(_Strict):
                 raise ValueError(
                     f"classes: {source.name} has the mirror partner {source.mirror}, which does not name it in return"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _masks_speak_of_the_classes(self) -> "Dataset":
         if isinstance(self.masks, IndexMasks):
             both = sorted(set(self.masks.ignored) & {source.id for source in self.classes})
             if both:
                 raise ValueError(f"masks.ignored: the id {both[0]} is a class too; expected ids that are none")
+        if isinstance(self.masks, PartsMasks):
+            said = Counter([*self.masks.paint, self.masks.rest])
+            odd = sorted({*said} ^ {*self._by_name}) or [name for name, count in said.items() if count > 1]
+            if odd:
+                raise ValueError(f"masks: paint and rest together name each class once; this is not so of {odd[0]}")
+            bare = [split.mask for split in self.layout.splits.values() if "(?P<part>" not in split.mask]
+            if bare:
+                raise ValueError(f"layout: {bare[0]!r} does not name the part of a mask; expected (?P<part>...) in it")
         return self
 
     @model_validator(mode="after")
@@ -274,8 +200,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in DESCRIPTIONS.glob("*.yaml"))
 
 
-def load(name: str) -> Dataset:
+def load(name: str, folder: FolderParams | None = None) -> Dataset:
     """The description of a dataset, checked.
+
+    Args:
+        folder: ``dataset.folder`` of params.yaml, which ``folder`` takes its classes from; others do not read it.
 
     Raises:
         DescriptionError: no dataset of this name, with the known ones; or what is wrong in its file.
@@ -284,7 +213,44 @@ def load(name: str) -> Dataset:
         raise DescriptionError(
             f"dataset.name: there is no dataset {name!r}{_near(name, names())}; known: {', '.join(names())}"
         )
-    return parse(name, (DESCRIPTIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+    text = (DESCRIPTIONS / f"{name}.yaml").read_text(encoding="utf-8")
+    if name != FOLDER:
+        return parse(name, text)
+    if folder is None:
+        raise DescriptionError(f"{name}: its classes are in dataset.folder of params.yaml, which was not handed in")
+    return parse(name, text + yaml.safe_dump(_from_table(folder), sort_keys=False))
+
+
+def _from_table(folder: FolderParams) -> dict[str, Any]:
+    """The part of a description that ``dataset.folder`` stands for: each class is a target class."""
+    values = list(folder.classes.items())
+    masks: dict[str, Any] = {"kind": folder.masks}
+    classes: list[dict[str, Any]]
+    if folder.masks == "rgb":
+        masks |= {"tolerance": folder.tolerance, "max_strays": folder.max_strays}
+        classes = [{"id": n, "name": name, "colour": value} for n, (name, value) in enumerate(values)]
+    else:
+        colours = distinct_colours(len(values))
+        classes = [
+            {"id": value, "name": name, "colour": colour} for (name, value), colour in zip(values, colours, strict=True)
+        ]
+    return {"masks": masks, "classes": classes, "merges": {IDENTITY: {name: [name] for name, _ in values}}}
+
+
+def distinct_colours(count: int) -> list[list[int]]:
+    """So many different RGB colours, 0..255: black, then round the circle of hues, lighter on every second turn.
+
+    The golden angle keeps neighbours apart; levels are multiples of 5, so that no rounding differs between machines.
+    """
+    colours = [[0, 0, 0]]
+    turn = 0
+    while len(colours) < count:
+        hue, value = (turn * 0.618034) % 1.0, 1.0 - 0.3 * (turn // 8 % 3)
+        colour = [5 * round(51 * level) for level in colorsys.hsv_to_rgb(hue, 0.75, value)]
+        if colour not in colours:
+            colours.append(colour)
+        turn += 1
+    return colours[:count]
 
 
 def parse(name: str, text: str) -> Dataset:

@@ -7,26 +7,28 @@ dataset.
 import hashlib
 import math
 import os
+import re
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
-
-import requests
+from typing import Any, BinaryIO
 
 from faceseg.files import atomic_write, sha256, write_json
 from faceseg.params import Synthetic
 from faceseg.progress import track
 from faceseg.sources.archive import BLOCK_BYTES, Archive, ArchiveError, write_archive
-from faceseg.sources.catalog import PUBLISHED, Dataset, HttpsSource, KaggleSource
-from faceseg.sources.pairing import matches, pair
+from faceseg.sources.catalog import PUBLISHED, Dataset
+from faceseg.sources.download import Address, DownloadError, Patience, downloaded
+from faceseg.sources.kaggle import KaggleError, check_kaggle, dataset_address
+from faceseg.sources.pairing import matches, pair, pair_archive
+from faceseg.sources.schema import FilesSource, KaggleSource, ManualSource, SyntheticSource
 from faceseg.sources.synthetic import generate
+from faceseg.sources.tarball import read_tarball
 
 ARCHIVE = "dataset.zip"
 ABOUT = "source.json"
-_TIMEOUT_SECONDS = (10, 60)  # to connect, and of silence
+PARTS = ".faceseg/downloads"  # under the repository: what has come of files that are not whole yet
 
 
 class SourceError(ValueError):
@@ -35,12 +37,16 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Fetched:
-    """What source.json says of the archive: its dataset, size and sha256, and how many members it holds."""
+    """What source.json says of the archive: its dataset, size and sha256, and how many members it holds.
+
+    ``files``: of the files that it was made of, where these are several, the sha256 of each by its address.
+    """
 
     dataset: str
     bytes: int
     sha256: str
     members: int
+    files: dict[str, str] | None = None
 
 
 def check_source(dataset: Dataset, source: str, root: Path) -> None:
@@ -54,11 +60,13 @@ def check_source(dataset: Dataset, source: str, root: Path) -> None:
         SourceError: what is wrong with ``dataset.source``, and how to mend it.
     """
     if _is_published(source):
+        if isinstance(dataset.source, ManualSource):
+            raise SourceError(f"dataset.source: {dataset.name} is not fetched by faceseg: {dataset.source.how}")
         if isinstance(dataset.source, KaggleSource):
-            raise SourceError(
-                f"dataset.source: {dataset.name} lies on Kaggle and is not fetched from there. Download it by hand "
-                f"from https://www.kaggle.com/datasets/{dataset.source.slug} and set dataset.source to the zip file"
-            )
+            try:
+                check_kaggle(dataset.source.slug)
+            except KaggleError as error:
+                raise SourceError(f"dataset.source: {dataset.name} lies on Kaggle, {error}") from None
         return
     if "://" in source:
         raise SourceError(
@@ -71,7 +79,7 @@ def check_source(dataset: Dataset, source: str, root: Path) -> None:
             pair(list(_folder_files(path)), dataset)
         elif path.is_file():
             with Archive(path) as archive:
-                pair(archive.names, dataset)
+                pair_archive(archive, dataset)
         else:
             raise SourceError(
                 f"there is no such file or folder; expected a .zip or a folder, relative to {root}, or {PUBLISHED} for "
@@ -83,7 +91,15 @@ def check_source(dataset: Dataset, source: str, root: Path) -> None:
         raise SourceError(f"dataset.source: {path}: {error}") from None
 
 
-def fetch(dataset: Dataset, source: str, root: Path, out: Path, synthetic: Synthetic, workers: int | None) -> Fetched:
+def fetch(
+    dataset: Dataset,
+    source: str,
+    root: Path,
+    out: Path,
+    synthetic: Synthetic,
+    workers: int | None,
+    patience: Patience = Patience(),  # noqa: B008 - a frozen value
+) -> Fetched:
     """Write ``out``/dataset.zip and, last, ``out``/source.json.
 
     A local zip is copied as it is. A folder is packed, stored and sorted, without what the layout does not use. A
@@ -94,6 +110,7 @@ def fetch(dataset: Dataset, source: str, root: Path, out: Path, synthetic: Synth
         out: folder of the download stage.
         synthetic: what the generator draws, for a dataset that is drawn.
         workers: processes of the generator; None: one a core. They do not change a byte.
+        patience: with a network that gives nothing.
 
     Raises:
         SourceError: as ``check_source``; or the address cannot be reached, or its content has another checksum.
@@ -101,6 +118,7 @@ def fetch(dataset: Dataset, source: str, root: Path, out: Path, synthetic: Synth
     check_source(dataset, source, root)
     archive = out / ARCHIVE
     (out / ABOUT).unlink(missing_ok=True)
+    files: dict[str, str] | None = None
     with atomic_write(archive) as file:
         if not _is_published(source):
             path = root / source
@@ -108,15 +126,15 @@ def fetch(dataset: Dataset, source: str, root: Path, out: Path, synthetic: Synth
                 _pack_folder(path, dataset, file)
             else:
                 _copy(path, file)
-        elif isinstance(dataset.source, HttpsSource):
-            _fetch_published(dataset, dataset.source, out, file)
+        elif not isinstance(dataset.source, SyntheticSource):
+            files = _fetch_published(dataset, root / PARTS, file, patience)
         else:
             pictures = (synthetic.train_clips + synthetic.val_clips) * synthetic.frames
             write_archive(file, track(generate(synthetic, workers), 2 * pictures, "download, files drawn"))
         file.flush()
         members = _checked_members(Path(file.name), dataset)
-    fetched = Fetched(dataset.name, archive.stat().st_size, sha256(archive), members)
-    write_json(out / ABOUT, asdict(fetched))
+    fetched = Fetched(dataset.name, archive.stat().st_size, sha256(archive), members, files)
+    write_json(out / ABOUT, {name: value for name, value in asdict(fetched).items() if value is not None})
     return fetched
 
 
@@ -140,7 +158,7 @@ def _is_published(source: str) -> bool:
 def _checked_members(path: Path, dataset: Dataset) -> int:
     """How many members the archive has, having seen that they are those of the dataset."""
     with Archive(path) as archive:
-        pair(archive.names, dataset)
+        pair_archive(archive, dataset)
         return len(archive.names)
 
 
@@ -189,45 +207,74 @@ def _copy(path: Path, file: BinaryIO) -> None:
             file.write(block)
 
 
-def _fetch_published(dataset: Dataset, source: HttpsSource, out: Path, file: BinaryIO) -> None:
-    """The archive as it is, or, where only its content is known, what the layout uses of it, packed anew."""
-    if source.checks == "archive":
-        digest = hashlib.sha256()
-        for block in _blocks(source.url):
-            digest.update(block)
-            file.write(block)
-        _compare(source, digest.hexdigest(), dataset)
-        return
-    with tempfile.NamedTemporaryFile(dir=out, prefix=".download-", suffix=".zip") as whole:
-        whole.writelines(_blocks(source.url))
-        whole.flush()
-        with Archive(Path(whole.name)) as archive:
-            _compare(source, content_sha256(archive, dataset), dataset)
-            paths = {match.path: match.name for match in matches(archive.names, dataset)}
-            write_archive(file, ((path, archive.read(name)) for path, name in sorted(paths.items())))
-
-
-def _compare(source: HttpsSource, came: str, dataset: Dataset) -> None:
-    if came != source.sha256:
-        raise SourceError(
-            f"{source.url}: checksum mismatch: the {source.checks} has sha256 {came}, expected {source.sha256} by the "
-            f"description of {dataset.name}. Try again; if it stays so, the file has changed at its source: set "
-            "dataset.source to a copy that you trust"
-        )
-
-
-def _blocks(url: str) -> Iterator[bytes]:
-    """The content at an address, in blocks."""
-    print(f"download: {url}", file=sys.stderr, flush=True)
+def _fetch_published(dataset: Dataset, parts: Path, file: BinaryIO, patience: Patience) -> dict[str, str] | None:
+    """The archive from where the description says; of several files the sha256 of each by its address."""
+    source: Any = dataset.source
     try:
-        with requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS) as response:
-            response.raise_for_status()
-            blocks: Iterable[bytes] = response.iter_content(BLOCK_BYTES)
-            length = response.headers.get("Content-Length")
-            total = None if length is None else math.ceil(int(length) / BLOCK_BYTES)
-            yield from track(blocks, total, "download, MiB")
-    except requests.RequestException as error:
-        raise SourceError(
-            f"{url} could not be fetched ({error}); look at the connection and run again, or download it by hand and "
-            "set dataset.source to the file"
-        ) from error
+        if isinstance(source, FilesSource):
+            return _fetch_files(dataset, source, parts, file, patience)
+        if isinstance(source, KaggleSource):
+            address = dataset_address(source.slug)
+            content = source.sha256
+        else:
+            whole = source.sha256 if source.checks == "archive" else None
+            address = Address(source.url, source.url, whole)
+            content = source.sha256 if source.checks == "content" else None
+        with downloaded(address, parts, patience) as part:
+            if content is None:
+                _copy(part, file)
+            else:
+                _pack_content(part, content, dataset, file)
+    except (DownloadError, KaggleError) as error:
+        raise SourceError(str(error)) from error
+    return None
+
+
+def _pack_content(part: Path, expected: str, dataset: Dataset, file: BinaryIO) -> None:
+    """What the layout uses of an archive, packed anew: where only the content is known, not how it is packed."""
+    with Archive(part) as archive:
+        came = content_sha256(archive, dataset)
+        if came != expected:
+            raise SourceError(
+                f"{dataset.name}: checksum mismatch: the content has sha256 {came}, expected {expected} by the "
+                f"description of {dataset.name}. Try again; if it stays so, the file has changed at its source: set "
+                "dataset.source to a copy that you trust"
+            )
+        paths = {match.path: match.name for match in matches(archive.names, dataset)}
+        write_archive(file, ((path, archive.read(name)) for path, name in sorted(paths.items())))
+
+
+def _fetch_files(
+    dataset: Dataset, source: FilesSource, parts: Path, file: BinaryIO, patience: Patience
+) -> dict[str, str]:
+    """Several files, one archive: a tarball becomes members while it is read, and only what the layout uses is kept."""
+    sums: dict[str, str] = {}
+
+    def members() -> Iterator[tuple[str, bytes | Path]]:
+        for published in source.files:
+            address = Address(published.url, published.url, published.sha256)
+            with downloaded(address, parts, patience) as part:
+                sums[published.url] = published.sha256 or sha256(part)
+                if published.sha256 is None:
+                    print(
+                        f"download: nobody has published a checksum of {published.url}; what came has sha256 "
+                        f"{sums[published.url]}",
+                        file=sys.stderr,
+                    )
+                if published.unpack is None:
+                    found: Iterator[tuple[str, bytes | Path]] = iter([(_file_name(published.url), part)])
+                else:
+                    found = track(read_tarball(part), None, "download, files packed")
+                for name, content in found:
+                    for match in matches([name], dataset):
+                        yield match.path, content
+
+    try:
+        write_archive(file, members())
+    except ArchiveError as error:
+        raise SourceError(f"{dataset.name}: {error}") from None
+    return sums
+
+
+def _file_name(url: str) -> str:
+    return re.split(r"[?#]", url)[0].rsplit("/", 1)[-1]

@@ -6,33 +6,32 @@ a worker holds one picture at a time.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import joblib
 import numpy as np
 
 from faceseg.files import write_csv
-from faceseg.images.codec import BrokenImageError, OversizedImageError, check_image, decode_mask, encode_mask
+from faceseg.images.codec import encode_mask
 from faceseg.labels.classes import IGNORED, palette
-from faceseg.labels.decode import ForeignLabelError, source_ids
 from faceseg.labels.merge import lookup_table, merge_ids, merge_pixels
 from faceseg.params import MergeParams
 from faceseg.progress import track
-from faceseg.sources.archive import Archive, ArchiveError, shared_archive
+from faceseg.sources.archive import Archive, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
-from faceseg.sources.pairing import Pairing, Sample, pair
+from faceseg.sources.pairing import Pairing, Sample, pair_archive
 from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
+from faceseg.store.pairs import Members, RejectedError, sound_mask
 
 STEM = "masks"
 INDEX = "index.csv"
 REJECTED = "rejected.csv"
+UNLABELLED = "unlabelled.csv"  # where there are any
 _SHOWN = 20  # rejections that a message lists
-
-Decoded = TypeVar("Decoded")
 
 
 class TooManyRejectedError(ValueError):
@@ -70,13 +69,13 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Merged:
-    """What the stage made: rows and rejections by id, and how many images are expected to have no mask."""
+    """What the stage made: rows and rejections by id, and the ids of images that are expected to have no mask."""
 
     dataset: Dataset
     merge: Merge
     rows: list[MergedRow]
     rejections: list[Rejection]
-    unlabelled: int
+    unlabelled: list[str]
 
     def metrics(self) -> dict[str, Any]:
         """Counts for metrics/data.json; ``share`` is of the scored pixels."""
@@ -93,7 +92,7 @@ class Merged:
             "clips": len({row.clip for row in self.rows}),
             "rejected": len(self.rejections),
             "rejected_by_reason": dict(Counter(rejection.kind for rejection in self.rejections)),
-            "unlabelled": self.unlabelled,
+            "unlabelled": len(self.unlabelled),
             "pixels": {"scored": scored, "ignored": totals[-1]},
             "classes": {
                 name: {"share": round(totals[n] / max(1, scored), 6), "pictures": pictures[n]}
@@ -102,6 +101,16 @@ class Merged:
             "absent": [name for n, name in enumerate(self.merge.classes) if not pictures[n]],
             "own_splits": dict(sorted(Counter(row.split for row in self.rows).items())),
         }
+
+    def named(self) -> list[str]:
+        """Lines that name what was rejected, with the reason, and what has no label, each up to ``_SHOWN``."""
+        lines = [f"rejected {rejection.id}: {rejection.reason}" for rejection in self.rejections[:_SHOWN]]
+        if len(self.rejections) > _SHOWN:
+            lines.append(f"rejected: {len(self.rejections) - _SHOWN} more in {REJECTED}")
+        if self.unlabelled:
+            more = f" and {len(self.unlabelled) - _SHOWN} more in {UNLABELLED}" if len(self.unlabelled) > _SHOWN else ""
+            lines.append(f"without a label, as expected: {', '.join(self.unlabelled[:_SHOWN])}{more}")
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ class _Work:
 def write_merged(
     raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None, origins: Path | None = None
 ) -> Merged:
-    """Write the masks of every sound pair into the packs of ``out``, rejected.csv, and index.csv last.
+    """Write the masks of every sound pair into the packs of ``out``, rejected.csv, unlabelled.csv, and index.csv last.
 
     Args:
         raw: the archive of the download stage.
@@ -138,7 +147,7 @@ def write_merged(
         raise MissingInputError(f"{raw} is not there")
     merge = dataset.merge(params.into)
     with Archive(raw) as archive:
-        pairing = pair(archive.names, dataset)
+        pairing = pair_archive(archive, dataset)
     jobs: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in pairing.samples:
         jobs[pack_of(sample.clip)].append(sample)
@@ -161,6 +170,10 @@ def write_merged(
     rejections.sort(key=lambda rejection: rejection.id)
     remove_other_packs(out, STEM, {pack_of(row.clip) for row in rows})
     write_csv(out / REJECTED, ("id", "reason"), ((fault.id, fault.reason) for fault in rejections))
+    if pairing.unlabelled:
+        write_csv(out / UNLABELLED, ("id",), ((id_,) for id_ in pairing.unlabelled))
+    else:
+        (out / UNLABELLED).unlink(missing_ok=True)
     _refuse_too_many(rejections, pairing, params.max_rejected, out / REJECTED)
     write_csv(
         out / INDEX,
@@ -168,7 +181,7 @@ def write_merged(
         ((row.id, row.clip, row.split, row.image, row.width, row.height, *row.pixels) for row in rows),
     )
     write_origins(origins, records)
-    return Merged(dataset, merge, rows, rejections, len(pairing.unlabelled))
+    return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
 
 
 def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_rejected: float, path: Path) -> None:
@@ -189,13 +202,6 @@ def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_reje
     )
 
 
-class _Rejected(Exception):  # noqa: N818 - a way out of the work on one picture, no error of the stage
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.kind = kind
-        self.detail = detail
-
-
 def _basis(dataset: Dataset, merge: Merge) -> str:
     """The hash of all that every mask depends on: the code, the encoding of the masks, and the merge."""
     classes = [source.model_dump_json() for source in dataset.classes]
@@ -213,7 +219,7 @@ def _write_pack(
     records: list[Origin] = []
     with EarlierPack(work.out, STEM, number, earlier) as old, PackWriter(work.out, STEM, number) as pack:
         for sample in samples:
-            members = _Members(archive)
+            members = Members(archive)
             key = members.key(work.basis, sample)
             # What was rejected has no member in the pack, only its reason in the record.
             taken = old.take(sample.id, key, [f"{sample.id}.png"]) or old.take(sample.id, key, [])
@@ -230,63 +236,15 @@ def _write_pack(
     return rows, rejections, records
 
 
-class _Members:
-    """The members of one pair: each is read once, for the key and for the work."""
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-        self._contents: dict[str, bytes] = {}
-
-    def read(self, member: str) -> bytes:
-        """As ``Archive.read``."""
-        if member not in self._contents:
-            self._contents[member] = self._archive.read(member)
-        return self._contents[member]
-
-    def key(self, basis: str, sample: Sample) -> str:
-        """The hash of what the pair's mask depends on; empty, so that nothing is taken over, if a member is damaged."""
-        parts: list[str | bytes] = [basis]
-        try:
-            for member in (sample.image, sample.mask):
-                parts += [member, self.read(member)]
-        except ArchiveError:
-            return ""
-        return key_of(*parts)
-
-
-def _made(members: _Members, sample: Sample, work: _Work, key: str) -> tuple[Origin, list[bytes]]:
+def _made(members: Members, sample: Sample, work: _Work, key: str) -> tuple[Origin, list[bytes]]:
     """The mask in its target classes, or why there is none, and the record of it."""
     contents: list[bytes] = []
     try:
-        ids, pixels = _sound_mask(members, sample, work.dataset)
+        ids, pixels = sound_mask(members, sample, work.dataset)
         contents.append(encode_mask(merge_ids(ids, lookup_table(work.merge)), palette(work.merge.colours)))
         merged = merge_pixels(pixels, lookup_table(work.merge))
         by_class = [*merged[: len(work.merge.classes)].tolist(), int(merged[IGNORED])]
         facts = as_facts({"size": [ids.shape[1], ids.shape[0]], "pixels": by_class})
-    except _Rejected as fault:
+    except RejectedError as fault:
         facts = as_facts({"rejected": [fault.kind, fault.detail]})
     return Origin(sample.id, key, seal_of(facts, *contents), facts, ""), contents
-
-
-def _sound_mask(archive: _Members, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The source ids of a pair that has no fault, (h, w) uint8, and (256,) pixels by id."""
-    size = _decoded("image", archive, sample.image, check_image)
-    mask = _decoded("mask", archive, sample.mask, decode_mask)
-    if mask.size != size:
-        raise _Rejected(
-            "other size",
-            f"{sample.mask} is {mask.width} x {mask.height}, expected the {size[0]} x {size[1]} of its image, upright",
-        )
-    try:
-        return source_ids(mask, dataset)
-    except ForeignLabelError as error:
-        raise _Rejected("foreign labels", f"{sample.mask}: {error}") from error
-
-
-def _decoded(part: str, archive: _Members, member: str, decode: Callable[[bytes], Decoded]) -> Decoded:
-    try:
-        return decode(archive.read(member))
-    except OversizedImageError as error:
-        raise _Rejected(f"oversized {part}", f"{member}: {error}") from error
-    except (BrokenImageError, ArchiveError) as error:
-        raise _Rejected(f"broken {part}", f"{member}: {error}") from error
