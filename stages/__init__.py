@@ -25,7 +25,7 @@ def run(main: Callable[[], None]) -> None:
             raise
         print(f"\n{error}", file=sys.stderr)
         print(
-            "DVC took this stage's outputs away before it ran; `dvc checkout` brings the previous ones back.",
+            "What this stage made before is no longer whole; `dvc checkout` brings it back.",
             file=sys.stderr,
         )
         sys.exit(1)

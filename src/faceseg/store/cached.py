@@ -7,6 +7,7 @@ is gathered in memory and the bytes do not depend on how many workers there are.
 import filecmp
 import json
 import os
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from faceseg.store.splits import SPLITS, leaks
 
 _WRITING = ".writing"
 _SHOWN = 50  # pairs that the metrics name
+_PLACE = re.compile(rf"({'|'.join(SPLITS)})/(\d{{1,9}})/(\d{{1,9}})")
 
 
 @dataclass(frozen=True)
@@ -265,10 +267,10 @@ def _fill_rows(
 
 def _taken(old: RowReader, origin: Origin | None, key: str) -> tuple[str, tuple[np.ndarray, np.ndarray]] | None:
     """The facts and the row that an earlier build has made of the same, if they are as they were written."""
-    if origin is None or origin.key != key:
+    place = _PLACE.fullmatch(origin.place) if origin is not None and origin.key == key else None
+    if origin is None or place is None:
         return None
-    split, shard, row = origin.place.split("/")
-    pair = old.read(split, int(shard), int(row))
+    pair = old.read(place[1], int(place[2]), int(place[3]))
     if pair is None or seal_of(origin.facts, *(part.data for part in pair)) != origin.seal:
         return None
     return origin.facts, pair

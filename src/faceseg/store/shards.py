@@ -105,7 +105,7 @@ class RowReader:
                 file = self._stack.enter_context(path.open("rb"))
                 np.lib.format.read_magic(file)
                 found, _, dtype = np.lib.format.read_array_header_1_0(file)
-            except (OSError, ValueError):
+            except Exception:  # whatever NumPy stumbles on in a damaged header: the row is made anew, nothing is lost
                 return None
             if found[1:] == shape and dtype == np.uint8:
                 self._files[path] = file, file.tell()
