@@ -17,7 +17,7 @@ import numpy as np
 NEAR_BITS = 3
 _PARTS = 4
 _PART_BITS = 16
-_MOST = 4096  # hashes of one bucket that are compared with each other; the rest are counted
+_MOST = 2048  # hashes of one bucket that are compared with each other; the rest are counted
 _BLOCK = 256
 
 
