@@ -43,6 +43,16 @@ def test_the_shipped_file_is_valid() -> None:
         ("model.architecture", "unet9", r"model\.architecture: got 'unet9'; .*pspnet"),
         ("train.optimizer.momentum", 1.5, r"train\.optimizer\.momentum: got 1\.5; .*less than 1"),
         ("train.loss", {"cross_entropy": 0, "dice": 0, "jaccard": 0}, r"train\.loss: every weight is 0"),
+        (
+            "dataset.folder.classes",
+            {"a": [0, 0, 0]},
+            r"dataset\.folder: classes\.a: got \(0, 0, 0\), but masks is 'index'",
+        ),
+        (
+            "dataset.folder.masks",
+            "rgb",
+            r"dataset\.folder: classes\.background: got 0, .*expected a colour, \[r, g, b\]",
+        ),
         ("split.lists", {"train": ["a"], "val": ["a"], "test": []}, r"split\.lists: the groups a are named twice"),
     ],
 )

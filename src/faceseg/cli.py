@@ -76,15 +76,49 @@ def _score_table(scores: dict[str, Any]) -> Table:
 
 
 @app.command()
-def datasets() -> None:
-    """List the datasets that have a description."""
+def datasets(name: Annotated[str | None, typer.Argument(help="show the label table of this one")] = None) -> None:
+    """List the datasets that have a description, with what of them is on this machine; or show the labels of one."""
+    from faceseg import dataset_tables
+    from faceseg.params import read_params
     from faceseg.sources import catalog
+    from faceseg.tracking import repository_root
 
-    table = Table("name", "title", "classes", "merges", "licence")
-    for name in catalog.names():
-        dataset = catalog.load(name)
-        table.add_row(name, dataset.title, str(len(dataset.classes)), ", ".join(dataset.merges), dataset.licence)
-    Console().print(table)
+    console = Console()
+    try:
+        folder = read_params().dataset.folder
+        if name is None:
+            console.print(dataset_tables.overview(folder, repository_root()))
+            return
+        dataset = catalog.load(name, folder)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    for key, value in dataset_tables.facts(dataset, repository_root()):
+        console.print(f"[bold]{key}[/bold]  ", end="")
+        console.print(value, markup=False, highlight=False, soft_wrap=True)
+    console.print(dataset_tables.labels(dataset))
+
+
+@app.command()
+def folder(
+    images: Annotated[Path, typer.Argument(help="a folder of pictures")],
+    labels: Annotated[Path, typer.Argument(help="a folder of masks of the same names")],
+    epochs: Annotated[int | None, typer.Option("-e", "--epochs", min=1, help="default: as params.yaml says")] = None,
+) -> None:
+    """Train on two folders: packs them, writes params.yaml accordingly, runs the pipeline and shows the scores."""
+    from faceseg import folder as own
+    from faceseg.tracking import repository_root
+
+    root = repository_root()
+    try:
+        changes = own.prepare(images, labels, epochs, root)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    print("params.yaml says now:")
+    for key, value in changes.items():
+        print(f"  {key}: {value}")
+    if status := own.repro(root):
+        raise typer.Exit(status)
+    summary()
 
 
 @app.command()

@@ -71,6 +71,31 @@ def test_a_name_that_occurs_twice(tmp_path: Path) -> None:
         Archive(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("twin", ["images/A.jpg", "IMAGES/a.jpg"])
+def test_names_that_differ_in_capitals_alone(tmp_path: Path, twin: str) -> None:
+    path = zipped(tmp_path / "a.zip", {"images/a.jpg": b"1", twin: b"2"})
+    with pytest.raises(ArchiveError, match=f"holds 'images/a.jpg' and '{twin}', which are one file where capitals do"):
+        Archive(path)
+
+
+def test_a_device(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("pipe")
+    info.create_system = 3
+    info.external_attr = (stat.S_IFIFO | 0o644) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"")
+    with pytest.raises(ArchiveError, match="holds 'pipe', which is no file"):
+        Archive(tmp_path / "a.zip")
+
+
+def test_many_members_that_together_unpack_two_hundredfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zipped(tmp_path / "a.zip", {f"{n}": bytes(1 << 20) for n in range(4)})
+    Archive(path).close()
+    monkeypatch.setattr(archive_module, "_VAST_BYTES", 1 << 21)
+    with pytest.raises(ArchiveError, match=r"unpacks from \d+ to 4194304 bytes; expected, above 2097152, at most 200"):
+        Archive(path)
+
+
 def patched(path: Path, offset: int, content: bytes) -> Path:
     """The archive with bytes of its first directory entry replaced; offsets by APPNOTE.TXT 4.3.12."""
     data = bytearray(path.read_bytes())

@@ -98,6 +98,18 @@ def test_an_unknown_merge_lists_the_known_ones() -> None:
         ("layout.splits.train.mask", r"(?P<clip>\d+)", r"id: '\{clip\}_\{frame\}' uses frame, which .* of train does"),
         ("layout.clip", "{person}", "clip: '{person}' uses person, .* known there: clip, frame, split"),
         ("layout.splits", {}, "layout: splits: names no split"),
+        ("layout.lists", {"files": {"test": "a"}, "line": "(?P<clip>.*)", "id": "{frame}"},
+         "layout.lists: id: '{frame}' uses frame, which"),
+        ("layout.lists", {"files": {"test": "("}, "line": "(?P<clip>.*)", "id": "{clip}"}, "is not a regular expr"),
+        ("masks", {"kind": "parts", "scale": 1, "rest": "background", "paint": ["nose", "left_eye"]},
+         "masks: paint and rest together name each class once; this is not so of right_eye"),
+        ("masks", {"kind": "parts", "scale": 1, "rest": "nose",
+                   "paint": ["nose", "left_eye", "right_eye", "background"]},
+         "masks: paint and rest together name each class once; this is not so of nose"),
+        ("masks", {"kind": "parts", "scale": 1, "rest": "background", "paint": ["nose", "left_eye", "right_eye"]},
+         "layout: 'mask/.* does not name the part of a mask"),
+        ("source", {"kind": "files", "files": [{"url": "https://a/b.tgz", "sha256": None, "unpack": "rar"}]},
+         "source.files.files.0.unpack: got 'rar'; Input should be 'tgz'"),
         ("title", None, "title: Field required"),
         ("licences", "MIT", "licences: Extra inputs are not permitted"),
         ("source", {"kind": "https", "url": "http://a/b.zip", "checks": "archive", "sha256": "0" * 64},
@@ -109,6 +121,15 @@ def test_an_unknown_merge_lists_the_known_ones() -> None:
 def test_what_is_wrong_is_named(path: str, value: Any, message: str) -> None:
     with pytest.raises(DescriptionError, match=rf"datasets/test.yaml:\n(.*\n)*.*{message}"):
         catalog.parse("test", changed(path, value))
+
+
+def test_lists_alone_name_the_split() -> None:
+    description = yaml.safe_load(DESCRIPTION)
+    description["layout"]["lists"] = {"files": {"test": "a"}, "line": "(?P<clip>.*)", "id": "{clip}"}
+    catalog.parse("test", yaml.safe_dump(description))
+    description["layout"]["id"] = "{split}-{clip}_{frame}"
+    with pytest.raises(DescriptionError, match="lists: they say which picture belongs to which split, so splits has"):
+        catalog.parse("test", yaml.safe_dump(description))
 
 
 def test_a_merge_that_a_flip_would_tear_apart_is_refused() -> None:

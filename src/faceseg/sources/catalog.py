@@ -225,6 +225,8 @@ def _from_table(folder: FolderParams) -> dict[str, Any]:
     """The part of a description that ``dataset.folder`` stands for: each class is a target class."""
     values = list(folder.classes.items())
     masks: dict[str, Any] = {"kind": folder.masks}
+    if folder.masks == "index":
+        masks["ignored"] = [255]
     classes: list[dict[str, Any]]
     if folder.masks == "rgb":
         masks |= {"tolerance": folder.tolerance, "max_strays": folder.max_strays}

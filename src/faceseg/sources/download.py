@@ -71,7 +71,7 @@ def downloaded(address: Address, folder: Path, patience: Patience) -> Iterator[P
         DownloadError: no such file (at once), nothing comes although it was tried often enough, or another checksum.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{hashlib.sha256(address.key.encode()).hexdigest()[:16]}.part"
+    part = part_of(address.key, folder)
     with part.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two experiments at once: the second waits, then gets its own
         _complete(address, part, patience)
@@ -87,6 +87,11 @@ def downloaded(address: Address, folder: Path, patience: Patience) -> Iterator[P
             _forget(part)
             raise
         _forget(part)
+
+
+def part_of(key: str, folder: Path) -> Path:
+    """Where what has come of a file lies until it is whole."""
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.part"
 
 
 def _forget(part: Path) -> None:

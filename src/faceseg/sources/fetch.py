@@ -224,19 +224,19 @@ def _fetch_published(dataset: Dataset, parts: Path, file: BinaryIO, patience: Pa
             if content is None:
                 _copy(part, file)
             else:
-                _pack_content(part, content, dataset, file)
+                _pack_content(part, address.key, content, dataset, file)
     except (DownloadError, KaggleError) as error:
         raise SourceError(str(error)) from error
     return None
 
 
-def _pack_content(part: Path, expected: str, dataset: Dataset, file: BinaryIO) -> None:
+def _pack_content(part: Path, url: str, expected: str, dataset: Dataset, file: BinaryIO) -> None:
     """What the layout uses of an archive, packed anew: where only the content is known, not how it is packed."""
     with Archive(part) as archive:
         came = content_sha256(archive, dataset)
         if came != expected:
             raise SourceError(
-                f"{dataset.name}: checksum mismatch: the content has sha256 {came}, expected {expected} by the "
+                f"{url}: checksum mismatch: the content has sha256 {came}, expected {expected} by the "
                 f"description of {dataset.name}. Try again; if it stays so, the file has changed at its source: set "
                 "dataset.source to a copy that you trust"
             )
@@ -271,7 +271,9 @@ def _fetch_files(
 
     try:
         write_archive(file, members())
-    except ArchiveError as error:
+    except DownloadError:
+        raise
+    except ValueError as error:
         raise SourceError(f"{dataset.name}: {error}") from None
     return sums
 

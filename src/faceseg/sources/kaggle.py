@@ -63,12 +63,17 @@ def dataset_address(slug: str) -> Address:
             with client.datasets.dataset_api_client.download_dataset(request) as response:
                 if not response.history:
                     raise KaggleError(f"Kaggle did not say where {slug} lies; download it by hand")
-                return Address(response.url, f"kaggle:{slug}", None)
+                return Address(response.url, key_of(slug), None)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         raise KaggleError(f"Kaggle refuses {slug} ({error}); {_advice(status, slug)}") from error
     except requests.RequestException as error:
         raise KaggleError(f"Kaggle cannot be reached ({error}); look at the connection and run again") from error
+
+
+def key_of(slug: str) -> str:
+    """The name under which what has come is kept: addresses are signed anew every time."""
+    return f"kaggle:{slug}"
 
 
 def _advice(status: int, slug: str) -> str:

@@ -8,7 +8,7 @@ import gzip
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import Any, cast
 
 from faceseg.sources.archive import MAX_MEMBER_BYTES, ArchiveError, is_unsafe_path
 
@@ -27,9 +27,9 @@ def read_tarball(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     names: dict[str, str] = {}
     try:
-        with gzip.open(path) as unpacked, tarfile.open(fileobj=_Bounded(unpacked, path), mode="r:") as archive:  # type: ignore[call-overload]
+        with gzip.open(path) as unpacked, tarfile.TarFile(fileobj=cast(Any, _Bounded(unpacked, path))) as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # tarfile keeps them all otherwise
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
                 if member.isdir():
                     continue
                 _refuse_harmful(path, member, names)
@@ -60,7 +60,7 @@ def _refuse_harmful(path: Path, member: tarfile.TarInfo, names: dict[str, str]) 
     folded = name.casefold()
     if folded in names:
         raise ArchiveError(
-            f"{path} holds {names[folded]!r} and {name!r}; expected each member once, whatever the capitals"
+            f"{path} holds {names[folded]!r} and {name!r}; expected names that differ in more than capitals"
         )
     names[folded] = name
 
@@ -68,7 +68,7 @@ def _refuse_harmful(path: Path, member: tarfile.TarInfo, names: dict[str, str]) 
 class _Bounded:
     """What gzip unpacks, as far as it is asked for in bearable pieces."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
+    def __init__(self, file: gzip.GzipFile, path: Path) -> None:
         self._file = file
         self._path = path
         self._limit = max(_LARGE_BYTES, _STEEP_RATIO * path.stat().st_size)
@@ -76,18 +76,20 @@ class _Bounded:
     def read(self, count: int = -1) -> bytes:
         if count < 0 or count > MAX_MEMBER_BYTES:
             raise ArchiveError(f"{self._path} holds a header of {count} bytes; expected at most {MAX_MEMBER_BYTES}")
-        if self._file.tell() + count > self._limit:
-            raise ArchiveError(
-                f"{self._path} unpacks to more than {self._limit} bytes, {_STEEP_RATIO} times its size; expected pictures"
-            )
+        self._bound(self._file.tell() + count)
         return self._file.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        if offset > self._limit:
-            raise ArchiveError(
-                f"{self._path} unpacks to more than {self._limit} bytes, {_STEEP_RATIO} times its size; expected pictures"
-            )
-        return self._file.seek(offset, whence)
+        assert whence == 0, "tarfile seeks from the beginning"
+        self._bound(offset)
+        return self._file.seek(offset)
 
     def tell(self) -> int:
         return self._file.tell()
+
+    def _bound(self, end: int) -> None:
+        if end > self._limit:
+            raise ArchiveError(
+                f"{self._path} unpacks to more than {self._limit} bytes; expected, above {_LARGE_BYTES}, at most "
+                f"{_STEEP_RATIO} times the packed size"
+            )
