@@ -38,6 +38,9 @@ def main() -> None:
         Path("data/origins/cache.csv"),
     )
     write_metrics(written, Path("metrics/splits.json"), Path("metrics/plots/classes.csv"))
+    for split, names in written.absent.items():
+        if names:
+            print(f"the {split} split has no picture of {', '.join(names)}")
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{pictures} {split}" for split, pictures in written.pictures.items())
     print(

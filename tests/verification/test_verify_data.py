@@ -219,6 +219,12 @@ def test_a_class_that_train_lacks_is_a_fault_with_a_proposal(tmp_path: Path, sou
     assert "split.lists.train, for example [" in fault.detail
 
 
+def test_a_class_that_train_cannot_be_given_is_a_fault(tmp_path: Path, sound: Files) -> None:
+    for member in [member for member in sound if "train/seg/" in member]:
+        sound[member] = png(np.where(ids() == 16, 0, ids()).astype(np.uint8))
+    assert ("fault", "split without a class", "train") in found(verified(tmp_path, sound))
+
+
 def test_a_harmful_archive_is_refused_by_name(tmp_path: Path, sound: Files) -> None:
     report = verified(tmp_path, {**sound, "../outside.png": b""})
     assert [(f.kind, f.where) for f in report.findings] == [("refused archive", "dataset.zip")]

@@ -71,7 +71,7 @@ class _Work:
 
 @dataclass
 class Counts:
-    """Of one split, by class id, 255 included: (256,) int64 pixels, and (256,) int64 pictures that hold the class."""
+    """Of one split, by id, 255 included: (256,) int64 pixels, and (256,) int64 pictures that hold it."""
 
     pixels: np.ndarray
     pictures: np.ndarray
@@ -107,6 +107,12 @@ class Written:
     def leaks(self) -> list[str]:
         """Clips and files that are in two splits, as sentences."""
         return [*(f"the clip {clip} is in two splits" for clip in self.clips), *map(str, self.duplicates.exact)]
+
+    @property
+    def absent(self) -> dict[str, list[str]]:
+        """The classes that no picture of a split holds, by split."""
+        pixels = {split: facts["pixels"] for split, facts in self.manifest["splits"].items()}
+        return {split: [name for name in by_class if not by_class[name]] for split, by_class in pixels.items()}
 
     @property
     def pictures(self) -> dict[str, int]:
@@ -172,13 +178,11 @@ def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> Non
     """Sizes, the share of each class of the scored pixels, and leaks; and the same shares as rows for a plot."""
     sizes: dict[str, dict[str, int]] = {}
     shares: dict[str, dict[str, float]] = {}
-    absent: dict[str, list[str]] = {}
     rows = []
     for split, facts in written.manifest["splits"].items():
         sizes[split] = {"pictures": facts["pictures"], "clips": facts["clips"]}
         scored = max(1, sum(facts["pixels"].values()))
         shares[split] = {name: round(pixels / scored, 6) for name, pixels in facts["pixels"].items()}
-        absent[split] = [name for name, pixels in facts["pixels"].items() if not pixels]
         pictures = written.counts[split].pictures
         rows += [(split, name, share, int(pictures[n])) for n, (name, share) in enumerate(shares[split].items())]
     duplicates = written.duplicates
@@ -189,7 +193,7 @@ def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> Non
         "alike": [str(pair) for pair in duplicates.near[:_SHOWN]],
         "not_compared": duplicates.skipped,
     }
-    write_json(splits_json, {"sizes": sizes, "classes": shares, "absent": absent, **audit})
+    write_json(splits_json, {"sizes": sizes, "classes": shares, "absent": written.absent, **audit})
     write_csv(classes_csv, ("split", "class", "share", "pictures"), rows)
 
 

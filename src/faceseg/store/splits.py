@@ -24,9 +24,6 @@ class Sample(Protocol):
     @property
     def split(self) -> str: ...
 
-    @property
-    def classes(self) -> tuple[int, ...]: ...
-
 
 def fraction(seed: int, clip: str) -> float:
     """The place of a clip in [0, 1), evenly spread: the first 53 bits of sha256("seed/clip")."""
@@ -44,8 +41,8 @@ def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit, names: 
     exceed it, so that a larger limit holds what a smaller one held.
 
     Args:
-        samples: rows with ``clip``, ``split`` (the dataset's own: train, val, test, or empty) and ``classes`` (the ids
-            in its mask).
+        samples: rows with ``clip`` and ``split`` (the dataset's own: train, val, test, or empty), and, where they are
+            known, ``classes`` (the ids in the mask).
         params: the section ``split`` of params.yaml.
         limit: pictures of each split at most; None: all.
         names: of the classes by id, for messages; a class without one is named by its id.
@@ -56,8 +53,8 @@ def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit, names: 
 
     Raises:
         ValueError: when ``lists`` name a group that is not there, when the dataset's own splits part a clip, or when
-            a split comes out empty or, before ``limit``, train without a class that another split has. The last two
-            propose lists that mend it.
+            a split comes out empty or, before ``limit``, train without a class that another split can spare a clip of.
+            The last two propose lists that mend it.
     """
     pictures = Counter(sample.clip for sample in samples)
     if not pictures:
@@ -129,7 +126,7 @@ def _own_splits(samples: Sequence[Sample], listed: dict[str, str]) -> dict[str, 
 def _classes_by_clip(samples: Sequence[Sample]) -> dict[str, set[int]]:
     classes: dict[str, set[int]] = {}
     for sample in samples:
-        classes.setdefault(sample.clip, set()).update(sample.classes)
+        classes.setdefault(sample.clip, set()).update(getattr(sample, "classes", ()))
     return classes
 
 
@@ -159,7 +156,10 @@ def _refuse_empty(by_clip: dict[str, str], classes: dict[str, set[int]], params:
 def _refuse_lost_classes(
     by_clip: dict[str, str], classes: dict[str, set[int]], params: SplitParams, names: Sequence[str]
 ) -> None:
-    """Train has every class that another split has; the message names clips that would bring them."""
+    """Train has every class that another split has; the message names clips that would bring them.
+
+    Where no split can spare one (one clip alone holds the class, the last of its split), metrics/splits.json says so.
+    """
     trained = set().union(*(classes[clip] for clip, split in by_clip.items() if split == "train"))
     lost = set().union(*(classes[clip] for clip in by_clip)) - trained
     if not lost:
@@ -178,13 +178,11 @@ def _refuse_lost_classes(
         candidates.remove(best)
         left[by_clip[best]] -= 1
         lost -= classes[best]
-    cure = (
-        f"name clips that hold them in split.lists.train, for example [{', '.join([*params.lists.train, *proposed])}]"
-        if proposed
-        else "the only clips that hold them are the last of their splits, so add pictures that hold them, or merge "
-        "these classes into others (merge.into)"
-    )
-    raise ValueError(f"train has no picture of {named}, which other splits have, so they cannot be learnt: {cure}")
+    if proposed:
+        raise ValueError(
+            f"train has no picture of {named}, which other splits have, so they cannot be learnt: name clips that hold "
+            f"them in split.lists.train, for example [{', '.join([*params.lists.train, *proposed])}]"
+        )
 
 
 def _in_order(clips: Sequence[str], seed: int) -> list[str]:

@@ -15,7 +15,7 @@ from faceseg.sources.pairing import Pairing, Sample, pair_archive
 from faceseg.store.duplicates import Placed, across_splits
 from faceseg.store.packs import MissingInputError
 from faceseg.store.splits import assign
-from faceseg.verification.findings import Finding, Report
+from faceseg.verification.findings import Finding, Report, Severity
 from faceseg.verification.pictures import Examined, examine
 
 _CHUNK = 16  # pairs in one task
@@ -131,7 +131,8 @@ def _between_splits(examined: Sequence[Examined], merge: Merge, params: SplitPar
     everywhere = set().union(*held.values())
     for split, classes in sorted(held.items()):
         for id_ in sorted(everywhere - classes):
-            yield Finding("note", "split without a class", split, f"it holds no {merge.classes[id_]}")
+            severity: Severity = "fault" if split == "train" else "note"
+            yield Finding(severity, "split without a class", split, f"it holds no {merge.classes[id_]}")
 
 
 def _parted(examined: Sequence[Examined], params: SplitParams) -> list[Finding]:
