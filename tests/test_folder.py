@@ -43,10 +43,14 @@ def faces(at: Path, count: int, nested: str = "", values: tuple[int, int] = (0, 
     return at / "my images", at / "my labels"
 
 
+def prepare(images: Path, labels: Path, epochs: int | None, root: Path) -> None:
+    folder.prepare(images, labels, epochs, root, read_params(root / "params.yaml"))
+
+
 def test_the_archive_and_the_parameters(tmp_path: Path, root: Path) -> None:
     images, labels = faces(tmp_path, 12)
     before = (root / "params.yaml").read_text()
-    folder.prepare(images, labels, 5, root)
+    prepare(images, labels, 5, root)
     with Archive(root / "data/folder.zip") as archive:
         assert len(archive.names) == 24
         assert archive.read("images/face 3+.jpg") == (images / "face 3+.jpg").read_bytes()
@@ -67,31 +71,31 @@ def test_the_archive_and_the_parameters(tmp_path: Path, root: Path) -> None:
 
 def test_the_same_folders_give_the_same_bytes(tmp_path: Path, root: Path) -> None:
     images, labels = faces(tmp_path, 12)
-    folder.prepare(images, labels, None, root)
+    prepare(images, labels, None, root)
     archive, params = (root / "data/folder.zip").read_bytes(), (root / "params.yaml").read_bytes()
     os.utime(images / "face 3+.jpg")
-    folder.prepare(images, labels, None, root)
+    prepare(images, labels, None, root)
     assert (root / "data/folder.zip").read_bytes() == archive
     assert (root / "params.yaml").read_bytes() == params
 
 
 def test_names_that_somebody_gave_to_the_classes_stay(tmp_path: Path, root: Path) -> None:
     images, labels = faces(tmp_path, 12)
-    folder.prepare(images, labels, None, root)
+    prepare(images, labels, None, root)
     folder.write_params(root / "params.yaml", {"dataset.folder.classes": {"rest": 0, "box": 4, "other": 9}})
-    folder.prepare(images, labels, None, root)
+    prepare(images, labels, None, root)
     assert read_params(root / "params.yaml").dataset.folder.classes == {"rest": 0, "box": 4, "other": 9}
 
 
 def test_folders_with_one_folder_in_them(tmp_path: Path, root: Path) -> None:
     images, labels = faces(tmp_path, 12, "images")
-    folder.prepare(images, labels, None, root)
+    prepare(images, labels, None, root)
     with Archive(root / "data/folder.zip") as archive:
         assert archive.names[0] == "images/face 0+.jpg"
 
 
 def test_black_and_white_masks(tmp_path: Path, root: Path) -> None:
-    folder.prepare(*faces(tmp_path, 12, values=(0, 255)), None, root)
+    prepare(*faces(tmp_path, 12, values=(0, 255)), None, root)
     table = yaml.safe_load((root / "params.yaml").read_text())["dataset"]["folder"]
     assert table["masks"] == "rgb"
     assert table["classes"] == {"background": [0, 0, 0], "foreground": [255, 255, 255]}
@@ -99,23 +103,23 @@ def test_black_and_white_masks(tmp_path: Path, root: Path) -> None:
 
 def test_too_few_pictures(tmp_path: Path, root: Path) -> None:
     with pytest.raises(ValueError, match="2 pictures with a mask are too few to train, validate and test on: the"):
-        folder.prepare(*faces(tmp_path, 2), None, root)
+        prepare(*faces(tmp_path, 2), None, root)
 
 
 def test_folders_without_files_and_with_links(tmp_path: Path, root: Path) -> None:
     images, labels = faces(tmp_path, 3)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no files; expected the labels themselves, or one folder with"):
-        folder.prepare(images, tmp_path / "empty", None, root)
+        prepare(images, tmp_path / "empty", None, root)
     (images / "more.jpg").symlink_to(images / "face 0+.jpg")
     with pytest.raises(ValueError, match=r"more\.jpg is a link; expected files"):
-        folder.prepare(images, labels, None, root)
+        prepare(images, labels, None, root)
 
 
 def test_masks_of_other_names(tmp_path: Path, root: Path) -> None:
     images, _ = faces(tmp_path, 3)
     with pytest.raises(ValueError, match="0 pictures with a mask are too few"):
-        folder.prepare(images, _renamed(tmp_path), None, root)
+        prepare(images, _renamed(tmp_path), None, root)
 
 
 def _renamed(at: Path) -> Path:

@@ -106,11 +106,12 @@ def folder(
 ) -> None:
     """Train on two folders: packs them, writes params.yaml accordingly, runs the pipeline and shows the scores."""
     from faceseg import folder as own
+    from faceseg.params import PARAMS_FILE, read_params
     from faceseg.tracking import repository_root
 
     root = repository_root()
     try:
-        changes = own.prepare(images, labels, epochs, root)
+        changes = own.prepare(images, labels, epochs, root, read_params(root / PARAMS_FILE))
     except (ValueError, OSError) as error:
         _fail(str(error))
     print("params.yaml says now:")

@@ -19,7 +19,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from faceseg.files import atomic_write, write_bytes
 from faceseg.images.codec import BrokenImageError, OversizedImageError, decode_mask
 from faceseg.labels.survey import survey
-from faceseg.params import PARAMS_FILE, FolderParams, Limit, Params, SplitLists, SplitParams, read_params
+from faceseg.params import PARAMS_FILE, FolderParams, Limit, Params, SplitLists, SplitParams
 from faceseg.progress import track
 from faceseg.sources import catalog
 from faceseg.sources.archive import Archive, write_archive
@@ -30,13 +30,14 @@ ARCHIVE = Path("data/folder.zip")  # under the repository
 _SEEDS = 100  # tried until no split is empty
 
 
-def prepare(images: Path, labels: Path, epochs: int | None, root: Path) -> dict[str, Any]:
+def prepare(images: Path, labels: Path, epochs: int | None, root: Path, params: Params) -> dict[str, Any]:
     """Pack two folders and write params.yaml so that the pipeline trains on them.
 
     Args:
         images, labels: a folder of pictures and one of masks of the same names, or each with these in a folder of it.
         epochs: None: as params.yaml says.
         root: the repository.
+        params: as params.yaml has them.
 
     Returns:
         what was written, dotted names and values.
@@ -45,7 +46,6 @@ def prepare(images: Path, labels: Path, epochs: int | None, root: Path) -> dict[
         ValueError: no pictures, no masks of the same names, masks whose classes cannot be told, or too few pictures.
         OSError: a folder that is not there.
     """
-    params = read_params(root / PARAMS_FILE)
     members = {**_files(images, "images"), **_files(labels, "labels")}
     with atomic_write(root / ARCHIVE) as file:
         write_archive(file, sorted(members.items()))
