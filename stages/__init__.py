@@ -33,7 +33,7 @@ def run(main: Callable[[], None]) -> None:
         print(f"\n{error}", file=sys.stderr)
         if "DVC_STAGE" in os.environ:
             print(
-                "DVC took this stage's outputs away before it ran. To have the previous ones back, undo the change (in "
+                "This stage's outputs are not whole now. To have the previous ones back, undo the change (in "
                 "params.yaml, the code or the source) and run `dvc repro`: DVC brings them from its cache.",
                 file=sys.stderr,
             )

@@ -27,13 +27,24 @@ def main() -> None:
     )
 
     began = time.perf_counter()
-    split_of = assign(read_index(resized), params.split, params.dataset.limit)
-    written = write_cache(resized, Path("data/cache"), about, split_of, cache.shard_size, params.compute.workers)
+    split_of = assign(read_index(resized), params.split, params.dataset.limit, merge.classes)
+    written = write_cache(
+        resized,
+        Path("data/cache"),
+        about,
+        split_of,
+        cache.shard_size,
+        params.compute.workers,
+        Path("data/origins/cache.csv"),
+    )
     write_metrics(written, Path("metrics/splits.json"), Path("metrics/plots/classes.csv"))
+    for split, names in written.absent.items():
+        if names:
+            print(f"the {split} split has no picture of {', '.join(names)}")
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{pictures} {split}" for split, pictures in written.pictures.items())
     print(
-        f"cache: {sizes} pictures, {len(written.leaks)} clips in two splits, "
+        f"cache: {sizes} pictures, {len(written.leaks)} leaks between splits, "
         f"{sum(written.pictures.values()) / seconds:.1f} pictures/s, {seconds:.0f} s in all"
     )
 

@@ -17,7 +17,12 @@ def main() -> None:
 
     began = time.perf_counter()
     merged = write_merged(
-        Path("data/raw/dataset.zip"), Path("data/merged"), dataset, params.merge, params.compute.workers
+        Path("data/raw/dataset.zip"),
+        Path("data/merged"),
+        dataset,
+        params.merge,
+        params.compute.workers,
+        Path("data/origins/merge.csv"),
     )
     metrics = merged.metrics()
     write_json(Path("metrics/data.json"), metrics)

@@ -19,6 +19,7 @@ def main() -> None:
         out=Path("data/resized"),
         params=resize,
         workers=params.compute.workers,
+        origins=Path("data/origins/resize.csv"),
     )
     seconds = time.perf_counter() - began
     print(

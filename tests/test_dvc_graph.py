@@ -142,7 +142,7 @@ def test_only_the_edges_read_params_yaml() -> None:
         for file in (ROOT / "src").rglob("*.py")
         if "read_params" in file.read_text() and file.name != "params.py"
     ]
-    assert set(readers) == {"src/faceseg/cli.py", "src/faceseg/folder.py"}  # a command, and the work of one
+    assert set(readers) == {"src/faceseg/cli.py"}
 
 
 def test_every_stage_is_known_here() -> None:

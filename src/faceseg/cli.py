@@ -1,5 +1,6 @@
 """The ``faceseg`` command: what DVC and MLflow lack."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -9,6 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
+verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+app.add_typer(verify, name="verify")
+
+RAW = Path("data/raw/dataset.zip")
 
 
 @app.command()
@@ -233,6 +238,33 @@ def compare(
     else:
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@verify.command("data")
+def verify_data(
+    archive: Annotated[Path, typer.Option(help="Of the download stage, or any of its layout.")] = RAW,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for programs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="A line for every finding, not for the first 50 alone.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Notes fail as well.")] = False,
+) -> None:
+    """Check every picture and mask, and what lies between splits; 1 when something spoils training or its measure."""
+    from faceseg.params import read_params
+    from faceseg.sources import catalog
+    from faceseg.verification.data import verify_data as verified
+
+    try:
+        params = read_params()
+        dataset = catalog.load(params.dataset.name, params.dataset.folder)
+        merge = dataset.merge(params.merge.into)
+        report = verified(archive, dataset, merge, params.split, params.dataset.limit, params.compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(report.to_dict(strict), indent=2, ensure_ascii=False))
+    else:
+        report.show(Console(), None if every else 50)
+    if not report.passed(strict):
         raise typer.Exit(1)
 
 

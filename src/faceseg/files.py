@@ -1,6 +1,7 @@
 """Files that are either complete or not there: write aside, fsync, rename; hashes; JSON and CSV with stable bytes."""
 
 import csv
+import filecmp
 import hashlib
 import io
 import json
@@ -15,7 +16,10 @@ BLOCK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of ``path`` when the block ends well, and leaves no trace when it does not."""
+    """A binary file that takes the place of ``path`` when the block ends well, and leaves no trace when it does not.
+
+    A file that already holds the same bytes stays: DVC knows it by its date, and need not hash it again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -23,6 +27,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if path.is_file() and filecmp.cmp(aside, path, shallow=False):
+            aside.unlink()
+            return
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -105,7 +106,8 @@ def test_the_metrics_leave_out_what_is_not_scored(resized, tmp_path):
         "val": {"clips": 1, "pictures": 2},
         "test": {"clips": 1, "pictures": 1},
     }
-    assert metrics["leaks"] == 0
+    assert (metrics["leaks"], metrics["leaking"], metrics["not_compared"]) == (0, [], 0)
+    assert metrics["absent"] == {"train": [], "val": [], "test": ["eyes"]}
     mask = np.load(folder / "test" / "masks-00000.npy")
     scored = mask[mask != 255]
     assert scored.size < mask.size
@@ -194,3 +196,21 @@ def test_ids_that_are_no_class_are_refused(resized):
     about = Description("tiny", 16, "stretch", ("background", "skin"), ABOUT.colours[:2], ())
     with pytest.raises(ValueError, match=r"the mask of clip\d_\d in .* holds the id 2, expected 0 to 1 or 255"):
         cache(resized, about=about)
+
+
+def test_files_in_two_splits_are_leaks_that_are_named(tiny, tmp_path):
+    with zipfile.ZipFile(tiny.raw) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["set/clip4_8.jpg"] = content["set/clip0_0.jpg"]
+    with zipfile.ZipFile(tiny.raw, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    params = ResizeParams(size=16, fit="stretch", mask_filter="nearest")
+    write_resized(tiny.raw, tiny.merged, tmp_path / "resized", params, 1)
+    _, written = cache(tmp_path / "resized")
+    write_metrics(written, tmp_path / "splits.json", tmp_path / "classes.csv")
+    metrics = json.loads((tmp_path / "splits.json").read_text())
+    assert metrics["leaks"] == 1
+    assert metrics["leaking"] == ["clip0_0 in train and clip4_8 in test are one file"]
+    # The fixture's pictures are ramps that differ in blue alone.
+    assert metrics["near_duplicates"] == len(metrics["alike"]) > 0

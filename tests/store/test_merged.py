@@ -99,6 +99,8 @@ def test_a_sound_pair(tmp_path: Path) -> None:
             "ears": {"share": round(66 / 600, 6), "pictures": 1},
             "glasses": {"share": round(33 / 600, 6), "pictures": 1},
         },
+        "absent": [],
+        "own_splits": {"train": 1},
     }
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceseg.images.codec import decode_image
 from faceseg.images.geometry import content_box, resize_mask
+from faceseg.images.perceptual import difference_hash
 from faceseg.params import ResizeParams
 from faceseg.store import merged, resized
 from faceseg.store.packs import MissingInputError, PackReader, pack_of
@@ -35,6 +37,20 @@ def test_the_index_names_every_picture_by_clip_and_id(tiny):
     assert [row.id for row in rows] == tiny.ids
     assert (rows[0].clip, rows[0].split, rows[0].width, rows[0].height) == ("clip0", "train", 30, 40)
     assert rows[8].split == "test"
+    with zipfile.ZipFile(tiny.raw) as archive:
+        content = archive.read("set/clip0_0.jpg")
+    assert rows[0].content == hashlib.sha256(content).hexdigest()
+    assert int(rows[0].perceptual, 16) == difference_hash(decode_image(content, at_least=24))
+    assert (rows[0].classes, rows[1].classes) == ((0, 1), (0, 1, 2))
+
+
+def test_an_index_of_an_earlier_version_is_named(tiny):
+    folder = resize(tiny)
+    (folder / "index.csv").write_text("id,clip,split,width,height\nclip0_0,clip0,train,30,40\n")
+    with pytest.raises(
+        MissingInputError, match=r"index.csv is of an earlier version, without a column 'content'; `dvc"
+    ):
+        read_index(folder)
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])

@@ -16,6 +16,7 @@ NO_LIMIT = Limit(train=None, val=None, test=None)
 class Picture:
     clip: str
     split: str = "train"
+    classes: tuple[int, ...] = ()
 
 
 def pictures(clips, split="train", each=1):
@@ -178,3 +179,48 @@ def test_no_pictures_are_refused():
 
 def test_leaks_are_the_clips_on_two_sides():
     assert leaks([("a", "train"), ("b", "train"), ("a", "train"), ("b", "test"), ("c", "val")]) == ["b"]
+
+
+def holding(classes_by_clip, split="train"):
+    return [Picture(clip, split, classes) for clip, classes in classes_by_clip.items()]
+
+
+def test_a_class_that_only_other_splits_have_is_refused_with_clips_that_bring_it():
+    samples = holding({"a": (0, 1), "b": (0,)}) + holding({"t": (0, 1, 2), "u": (0, 2, 3), "v": (0,)}, "test")
+    with pytest.raises(
+        ValueError, match=r"train has no picture of glasses, 3, which other splits have.* example \[u\]$"
+    ) as error:
+        assign(samples, params("own", val=0.0), NO_LIMIT, ("background", "skin", "glasses"))
+    proposed = str(error.value).rpartition("[")[2].rstrip("]").split(", ")
+    split_of = assign(samples, params("own", val=0.0, listed_train=proposed), NO_LIMIT)
+    assert split_of == {"a": "train", "b": "train", "u": "train", "t": "test", "v": "test"}
+
+
+def test_the_proposal_for_a_lost_class_keeps_what_was_listed_and_leaves_no_split_empty():
+    samples = holding({"a": (0,), "b": (0,)}) + holding({"t": (0, 1)}, "test")
+    assert assign(samples, params("own", val=0.0), NO_LIMIT) == {"a": "train", "b": "train", "t": "test"}
+    samples += holding({"u": (0, 1)}, "test")
+    with pytest.raises(ValueError, match=r"split.lists.train, for example \[a, [tu]\]$"):
+        assign(samples, params("own", val=0.0, listed_train=["a"]), NO_LIMIT)
+
+
+def test_a_class_that_only_the_limit_takes_from_train_is_no_error():
+    samples = holding({"a": (0, 1), "b": (0,), "c": (0,)}) + holding({"t": (0, 1)}, "test")
+    split_of = assign(samples, params("own", val=0.0), Limit(train=1, val=None, test=None))
+    assert sorted(split_of.values()) == ["test", "train"]
+
+
+@given(
+    held=st.lists(st.sets(st.integers(0, 4), min_size=1), min_size=4, max_size=12),
+    tested=st.sets(st.integers(0, 4), min_size=1),
+)
+def test_clips_proposed_for_an_empty_split_leave_train_every_class_it_can_keep(held, tested):
+    train = holding({f"c{n}": tuple(classes) for n, classes in enumerate(held)})
+    known = set().union(*held)
+    samples = train + holding({"t": tuple(tested & known) or (min(known),)}, "test")
+    with pytest.raises(ValueError, match="val split is empty") as error:
+        assign(samples, params("own", val=1e-9), NO_LIMIT)
+    proposed = str(error.value).rpartition("[")[2].rstrip("]").split(", ")
+    left = set().union(*(picture.classes for picture in train if picture.clip not in proposed))
+    spare = any(known == set().union(*(other.classes for other in train if other is not picture)) for picture in train)
+    assert not spare or left == known

@@ -7,6 +7,7 @@ definition of a stage's output, not a matter of speed alone.
 """
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFile, WebPImagePlugin
@@ -41,6 +42,41 @@ class BrokenImageError(ValueError):
 
 class OversizedImageError(ValueError):
     """The picture has more than ``MAX_PIXELS`` pixels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file is: its format by its content, its upright size in pixels, its EXIF orientation (1: as it lies).
+
+    ``pixels``: (h, w, 3) uint8, upright; of a JPEG in grey and as small as it can be decoded with no side under 64.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    pixels: np.ndarray
+
+
+def look_at(data: bytes) -> Look:
+    """Decode a picture to its end, at the lowest cost, and say what it is.
+
+    Raises:
+        BrokenImageError, OversizedImageError: as ``check_image``.
+    """
+    picture = _open(data)
+    width, height = picture.size
+    name = picture.format or ""
+    orientation = _load(picture, ("L", 64))
+    _refuse_deep(picture)
+    if orientation in _SWAPS_SIDES:
+        width, height = height, width
+    return Look(name, width, height, orientation, np.asarray(_turn(picture.convert("RGB"), orientation)))
+
+
+def orientation_of(data: bytes) -> int:
+    """The EXIF orientation of a picture that decodes, 1 to 8 (1: as it lies); raises as ``check_image``."""
+    return _load(_open(data), None)
 
 
 def check_image(data: bytes) -> tuple[int, int]:

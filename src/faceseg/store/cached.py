@@ -4,10 +4,13 @@ The shards are laid out beforehand and every worker writes its own rows into the
 is gathered in memory and the bytes do not depend on how many workers there are.
 """
 
+import filecmp
+import json
 import os
+import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,16 @@ import numpy as np
 from faceseg.files import sha256, sync_folder, write_csv, write_json
 from faceseg.labels.classes import IGNORED
 from faceseg.progress import track
+from faceseg.store.duplicates import Duplicates, Placed, across_splits
+from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import pack_of
 from faceseg.store.resized import ResizedReader, ResizedRow, read_index
-from faceseg.store.shards import INDEX, MANIFEST, RowWriter, lay_out, shard_names, shard_rows
+from faceseg.store.shards import INDEX, MANIFEST, RowReader, RowWriter, lay_out, shard_names, shard_rows
 from faceseg.store.splits import SPLITS, leaks
 
 _WRITING = ".writing"
+_SHOWN = 50  # pairs that the metrics name
+_PLACE = re.compile(rf"({'|'.join(SPLITS)})/(\d{{1,9}})/(\d{{1,9}})")
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,24 @@ class _Place:
     shard: int
     row: int
 
+    def __str__(self) -> str:
+        return f"{self.split}/{self.shard}/{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every worker is told: input, output, side and classes, and the hash of what every row depends on."""
+
+    resized: Path
+    out: Path
+    size: int
+    classes: int
+    basis: str
+
 
 @dataclass
 class Counts:
-    """Of one split, by class id, 255 included: (256,) int64 pixels, and (256,) int64 pictures that hold the class."""
+    """Of one split, by id, 255 included: (256,) int64 pixels, and (256,) int64 pictures that hold it."""
 
     pixels: np.ndarray
     pictures: np.ndarray
@@ -59,10 +80,11 @@ class Counts:
     def none(cls) -> "Counts":
         return cls(np.zeros(256, np.int64), np.zeros(256, np.int64))
 
-    def add(self, pixels: np.ndarray) -> None:
-        """Count one more mask, of which ``pixels`` are (256,) pixels by id."""
-        self.pixels += pixels
-        self.pictures += pixels > 0
+    def add(self, pixels: Mapping[str, int]) -> None:
+        """Count one more mask, with so many ``pixels`` of each id that it has."""
+        for id_, number in pixels.items():
+            self.pixels[int(id_)] += number
+            self.pictures[int(id_)] += 1
 
     def join(self, other: "Counts") -> None:
         self.pixels += other.pixels
@@ -71,11 +93,26 @@ class Counts:
 
 @dataclass(frozen=True)
 class Written:
-    """What the stage reports: the manifest, and for ``write_metrics`` the counts of each split and the leaks."""
+    """What the stage reports: the manifest, and for ``write_metrics`` the counts of each split and the leak audit.
+
+    ``clips``: those in two splits. ``duplicates``: pictures that are in two splits.
+    """
 
     manifest: dict[str, Any]
     counts: dict[str, Counts]
-    leaks: list[str]
+    clips: list[str]
+    duplicates: Duplicates
+
+    @property
+    def leaks(self) -> list[str]:
+        """Clips and files that are in two splits, as sentences."""
+        return [*(f"the clip {clip} is in two splits" for clip in self.clips), *map(str, self.duplicates.exact)]
+
+    @property
+    def absent(self) -> dict[str, list[str]]:
+        """The classes that no picture of a split holds, by split."""
+        pixels = {split: facts["pixels"] for split, facts in self.manifest["splits"].items()}
+        return {split: [name for name in by_class if not by_class[name]] for split, by_class in pixels.items()}
 
     @property
     def pictures(self) -> dict[str, int]:
@@ -84,7 +121,13 @@ class Written:
 
 
 def write_cache(
-    resized: Path, out: Path, about: Description, split_of: dict[str, str], shard_size: int, workers: int | None
+    resized: Path,
+    out: Path,
+    about: Description,
+    split_of: dict[str, str],
+    shard_size: int,
+    workers: int | None,
+    origins: Path | None = None,
 ) -> Written:
     """Write ``out``: a folder for each split with its shards and index.csv, and cache.json last.
 
@@ -95,19 +138,23 @@ def write_cache(
         split_of: split by clip, as ``splits.assign`` gives it; a clip that is not in it is left out.
         shard_size: pictures in a shard.
         workers: processes; None: one a core. They do not change a byte.
+        origins: where it is recorded what the rows were made of; rows that an earlier build has made of the same are
+            taken over from ``out``. None: everything is made anew.
 
     Raises:
         MissingInputError: when an input is not there.
         ValueError: when a picture has another size, or a mask an id that is no class.
     """
-    _clear(out)
+    _begin(out)
     rows: dict[str, list[ResizedRow]] = {split: [] for split in SPLITS if split in split_of.values()}
     for row in read_index(resized):
         if row.clip in split_of:
             rows[split_of[row.clip]].append(row)
     for split, samples in rows.items():
         lay_out(out / _WRITING / split, len(samples), about.size, shard_size)
-    counts = _fill(resized, out / _WRITING, rows, about, shard_size, workers)
+    basis = key_of(code_key("images", "labels", "store"), f"{about.size} {len(about.classes)}")
+    work = _Work(resized, out, about.size, len(about.classes), basis)
+    counts, records = _fill(work, rows, shard_size, workers, read_origins(origins))
     for split, samples in rows.items():
         write_csv(
             out / _WRITING / split / INDEX,
@@ -115,12 +162,16 @@ def write_cache(
             ((n, sample.id, sample.clip, sample.width, sample.height) for n, sample in enumerate(samples)),
         )
     manifest = _manifest(rows, counts, _shard_facts(out / _WRITING, rows, shard_size, workers), about)
-    for split in rows:
-        (out / _WRITING / split).replace(out / split)
-    (out / _WRITING).rmdir()
-    sync_folder(out)
+    _finish(out, rows)
+    write_origins(origins, records)
     write_json(out / MANIFEST, manifest)
-    return Written(manifest, counts, leaks((sample.clip, split) for split in rows for sample in rows[split]))
+    placed = [(sample, split) for split in rows for sample in rows[split]]
+    return Written(
+        manifest,
+        counts,
+        leaks((sample.clip, split) for sample, split in placed),
+        across_splits([Placed(s.id, split, s.content, int(s.perceptual, 16)) for s, split in placed]),
+    )
 
 
 def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> None:
@@ -134,63 +185,119 @@ def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> Non
         shares[split] = {name: round(pixels / scored, 6) for name, pixels in facts["pixels"].items()}
         pictures = written.counts[split].pictures
         rows += [(split, name, share, int(pictures[n])) for n, (name, share) in enumerate(shares[split].items())]
-    write_json(splits_json, {"sizes": sizes, "classes": shares, "leaks": len(written.leaks)})
+    duplicates = written.duplicates
+    audit = {
+        "leaks": len(written.leaks),
+        "leaking": written.leaks[:_SHOWN],
+        "near_duplicates": len(duplicates.near),
+        "alike": [str(pair) for pair in duplicates.near[:_SHOWN]],
+        "not_compared": duplicates.skipped,
+    }
+    write_json(splits_json, {"sizes": sizes, "classes": shares, "absent": written.absent, **audit})
     write_csv(classes_csv, ("split", "class", "share", "pictures"), rows)
 
 
-def _clear(out: Path) -> None:
-    """The manifest goes first: from here on, until the new one is there, the cache is not complete."""
+def _begin(out: Path) -> None:
+    """The manifest goes first: from here on, until the new one is there, the cache is not complete.
+
+    The shards of the last build stay until the new ones are whole: rows are taken over from them.
+    """
     (out / MANIFEST).unlink(missing_ok=True)
-    for name in (*SPLITS, _WRITING):
+    if (out / _WRITING).exists():
+        shutil.rmtree(out / _WRITING)
+
+
+def _finish(out: Path, splits: Mapping[str, object]) -> None:
+    """Put the new splits in the place of the old; a file with the same bytes stays, for DVC knows it by its date."""
+    for split in splits:
+        for new in sorted((out / _WRITING / split).iterdir()):
+            old = out / split / new.name
+            if old.is_file() and filecmp.cmp(old, new, shallow=False):
+                old.replace(new)
+    for name in SPLITS:
         if (out / name).exists():
             shutil.rmtree(out / name)
+    for split in splits:
+        (out / _WRITING / split).replace(out / split)
+    (out / _WRITING).rmdir()
+    sync_folder(out)
 
 
 def _fill(
-    resized: Path,
-    folder: Path,
+    work: _Work,
     rows: dict[str, list[ResizedRow]],
-    about: Description,
     shard_size: int,
     workers: int | None,
-) -> dict[str, Counts]:
+    earlier: Mapping[str, Origin],
+) -> tuple[dict[str, Counts], list[Origin]]:
     jobs: defaultdict[int, list[_Place]] = defaultdict(list)
     for split, samples in rows.items():
         for n, sample in enumerate(samples):
             jobs[pack_of(sample.clip)].append(_Place(sample, split, *divmod(n, shard_size)))
     parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
     done = parallel(
-        joblib.delayed(_fill_rows)(resized, folder, places, about.size, len(about.classes))
+        joblib.delayed(_fill_rows)(
+            work, places, {p.sample.id: earlier[p.sample.id] for p in places if p.sample.id in earlier}
+        )
         for _, places in sorted(jobs.items())
     )
     counts = {split: Counts.none() for split in rows}
-    for of_pack in track(done, len(jobs), "cache, packs"):
+    records: list[Origin] = []
+    for of_pack, some_records in track(done, len(jobs), "cache, packs"):
+        records += some_records
         for split, some in of_pack.items():
             counts[split].join(some)
-    return counts
+    return counts, records
 
 
-def _fill_rows(resized: Path, folder: Path, places: Sequence[_Place], size: int, classes: int) -> dict[str, Counts]:
+def _fill_rows(
+    work: _Work, places: Sequence[_Place], earlier: Mapping[str, Origin]
+) -> tuple[dict[str, Counts], list[Origin]]:
     """One worker's share: the samples of one pack, each into its own row."""
     counts: defaultdict[str, Counts] = defaultdict(Counts.none)
-    with ResizedReader(resized) as reader, RowWriter() as writer:
+    records = []
+    with ResizedReader(work.resized) as reader, RowReader(work.out, work.size) as old, RowWriter() as writer:
         for place in places:
-            image, mask = reader.read(place.sample)
-            if image.shape != (size, size, 3) or mask.shape != (size, size):
-                raise ValueError(
-                    f"{place.sample.id} is {image.shape[1]} x {image.shape[0]} in {resized}, expected {size} x {size}; "
-                    "resize.size has changed since, so run `dvc repro`"
-                )
-            pixels = np.bincount(mask.ravel(), minlength=256)
-            foreign = np.flatnonzero(pixels[classes:IGNORED])
-            if foreign.size:
-                raise ValueError(
-                    f"the mask of {place.sample.id} in {resized} holds the id {classes + foreign[0]}, expected 0 to "
-                    f"{classes - 1} or {IGNORED}; merge.into has changed since, so run `dvc repro`"
-                )
-            writer.write(folder / place.split, place.shard, place.row, image, mask)
-            counts[place.split].add(pixels)
-    return dict(counts)
+            files = reader.contents(place.sample)
+            key = key_of(work.basis, *files)
+            facts, pair = _taken(old, earlier.get(place.sample.id), key) or _made(files, place.sample, work)
+            writer.write(work.out / _WRITING / place.split, place.shard, place.row, *pair)
+            counts[place.split].add(json.loads(facts))
+            records.append(
+                Origin(place.sample.id, key, seal_of(facts, *(part.data for part in pair)), facts, str(place))
+            )
+    return dict(counts), records
+
+
+def _taken(old: RowReader, origin: Origin | None, key: str) -> tuple[str, tuple[np.ndarray, np.ndarray]] | None:
+    """The facts and the row that an earlier build has made of the same, if they are as they were written."""
+    place = _PLACE.fullmatch(origin.place) if origin is not None and origin.key == key else None
+    if origin is None or place is None:
+        return None
+    pair = old.read(place[1], int(place[2]), int(place[3]))
+    if pair is None or seal_of(origin.facts, *(part.data for part in pair)) != origin.seal:
+        return None
+    return origin.facts, pair
+
+
+def _made(files: tuple[bytes, bytes], sample: ResizedRow, work: _Work) -> tuple[str, tuple[np.ndarray, np.ndarray]]:
+    """The pixels of each id in a mask, as facts, and the row."""
+    size, classes = work.size, work.classes
+    image, mask = ResizedReader.decode(*files)
+    if image.shape != (size, size, 3) or mask.shape != (size, size):
+        raise ValueError(
+            f"{sample.id} is {image.shape[1]} x {image.shape[0]} in {work.resized}, expected {size} x {size}; "
+            "resize.size has changed since, so run `dvc repro`"
+        )
+    pixels = np.bincount(mask.ravel(), minlength=256)
+    foreign = np.flatnonzero(pixels[classes:IGNORED])
+    if foreign.size:
+        raise ValueError(
+            f"the mask of {sample.id} in {work.resized} holds the id {classes + foreign[0]}, expected 0 to "
+            f"{classes - 1} or {IGNORED}; merge.into has changed since, so run `dvc repro`"
+        )
+    facts = as_facts({str(id_): int(pixels[id_]) for id_ in np.flatnonzero(pixels)})
+    return facts, (np.ascontiguousarray(image), np.ascontiguousarray(mask))
 
 
 def _shard_facts(

@@ -4,35 +4,34 @@ Every image is decoded here once, at the lowest cost, so that no later stage mee
 a worker holds one picture at a time.
 """
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import joblib
 import numpy as np
 
 from faceseg.files import write_csv
-from faceseg.images.codec import BrokenImageError, OversizedImageError, check_image, decode_mask, encode_mask
+from faceseg.images.codec import encode_mask
 from faceseg.labels.classes import IGNORED, palette
-from faceseg.labels.decode import ForeignLabelError, painted_ids, source_ids
 from faceseg.labels.merge import lookup_table, merge_ids, merge_pixels
 from faceseg.params import MergeParams
 from faceseg.progress import track
-from faceseg.sources.archive import Archive, ArchiveError, shared_archive
+from faceseg.sources.archive import Archive, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
 from faceseg.sources.pairing import Pairing, Sample, pair_archive
-from faceseg.sources.schema import PartsMasks
+from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
+from faceseg.store.pairs import Members, RejectedError, sound_mask
 
 STEM = "masks"
 INDEX = "index.csv"
 REJECTED = "rejected.csv"
 UNLABELLED = "unlabelled.csv"  # where there are any
 _SHOWN = 20  # rejections that a message lists
-
-Decoded = TypeVar("Decoded")
 
 
 class TooManyRejectedError(ValueError):
@@ -99,6 +98,8 @@ class Merged:
                 name: {"share": round(totals[n] / max(1, scored), 6), "pictures": pictures[n]}
                 for n, name in enumerate(self.merge.classes)
             },
+            "absent": [name for n, name in enumerate(self.merge.classes) if not pictures[n]],
+            "own_splits": dict(sorted(Counter(row.split for row in self.rows).items())),
         }
 
     def named(self) -> list[str]:
@@ -112,7 +113,20 @@ class Merged:
         return lines
 
 
-def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None) -> Merged:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every worker is told: input, output, the description, and the hash of what every mask depends on."""
+
+    raw: Path
+    out: Path
+    dataset: Dataset
+    merge: Merge
+    basis: str
+
+
+def write_merged(
+    raw: Path, out: Path, dataset: Dataset, params: MergeParams, workers: int | None, origins: Path | None = None
+) -> Merged:
     """Write the masks of every sound pair into the packs of ``out``, rejected.csv, unlabelled.csv, and index.csv last.
 
     Args:
@@ -121,6 +135,8 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
         dataset: the description.
         params: the section ``merge`` of params.yaml.
         workers: processes; None: one a core. They do not change a byte.
+        origins: where it is recorded what the packs were made of; what an earlier build has made of the same is taken
+            over from ``out``. None: everything is made anew.
 
     Raises:
         MissingInputError: when the archive is not there.
@@ -135,17 +151,21 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
     jobs: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in pairing.samples:
         jobs[pack_of(sample.clip)].append(sample)
+    earlier = read_origins(origins)
+    work = _Work(raw, out, dataset, merge, _basis(dataset, merge))
     (out / INDEX).unlink(missing_ok=True)
     parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
     done = parallel(
-        joblib.delayed(_write_pack)(raw, out, dataset, merge, number, samples)
+        joblib.delayed(_write_pack)(work, number, samples, {s.id: earlier[s.id] for s in samples if s.id in earlier})
         for number, samples in sorted(jobs.items())
     )
     rows: list[MergedRow] = []
     rejections = [Rejection(orphan.id, orphan.kind, orphan.detail) for orphan in pairing.orphans]
-    for some_rows, some_rejections in track(done, len(jobs), "merge, packs"):
+    records: list[Origin] = []
+    for some_rows, some_rejections, some_records in track(done, len(jobs), "merge, packs"):
         rows += some_rows
         rejections += some_rejections
+        records += some_records
     rows.sort(key=lambda row: row.id)
     rejections.sort(key=lambda rejection: rejection.id)
     remove_other_packs(out, STEM, {pack_of(row.clip) for row in rows})
@@ -160,6 +180,7 @@ def write_merged(raw: Path, out: Path, dataset: Dataset, params: MergeParams, wo
         ("id", "clip", "split", "image", "width", "height", *merge.classes, "ignored"),
         ((row.id, row.clip, row.split, row.image, row.width, row.height, *row.pixels) for row in rows),
     )
+    write_origins(origins, records)
     return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
 
 
@@ -181,61 +202,49 @@ def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_reje
     )
 
 
-class _Rejected(Exception):  # noqa: N818 - a way out of the work on one picture, no error of the stage
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.kind = kind
-        self.detail = detail
+def _basis(dataset: Dataset, merge: Merge) -> str:
+    """The hash of all that every mask depends on: the code, the encoding of the masks, and the merge."""
+    classes = [source.model_dump_json() for source in dataset.classes]
+    code = code_key("images", "labels", "sources", "store")
+    return key_of(code, dataset.name, dataset.masks.model_dump_json(), repr(merge), *classes)
 
 
 def _write_pack(
-    raw: Path, out: Path, dataset: Dataset, merge: Merge, number: int, samples: Sequence[Sample]
-) -> tuple[list[MergedRow], list[Rejection]]:
-    """One worker's share: the samples of one pack, which come sorted by id."""
-    archive = shared_archive(raw)
-    table, colours = lookup_table(merge), palette(merge.colours)
+    work: _Work, number: int, samples: Sequence[Sample], earlier: Mapping[str, Origin]
+) -> tuple[list[MergedRow], list[Rejection], list[Origin]]:
+    """One worker's share: the samples of one pack, which come sorted by id; what is known of the same is taken over."""
+    archive = shared_archive(work.raw)
     rows: list[MergedRow] = []
     rejections: list[Rejection] = []
-    with PackWriter(out, STEM, number) as pack:
+    records: list[Origin] = []
+    with EarlierPack(work.out, STEM, number, earlier) as old, PackWriter(work.out, STEM, number) as pack:
         for sample in samples:
-            try:
-                ids, pixels = _sound_mask(archive, sample, dataset)
-            except _Rejected as fault:
-                rejections.append(Rejection(sample.id, fault.kind, fault.detail))
+            members = Members(archive)
+            key = members.key(work.basis, sample)
+            # What was rejected has no member in the pack, only its reason in the record.
+            taken = old.take(sample.id, key, [f"{sample.id}.png"]) or old.take(sample.id, key, [])
+            origin, contents = taken or _made(members, sample, work, key)
+            records.append(origin)
+            facts = json.loads(origin.facts)
+            if "rejected" in facts:
+                rejections.append(Rejection(sample.id, *facts["rejected"]))
                 continue
-            pack.add(f"{sample.id}.png", encode_mask(merge_ids(ids, table), colours))
-            merged = merge_pixels(pixels, table)
-            by_class = (*merged[: len(merge.classes)].tolist(), int(merged[IGNORED]))
-            height, width = ids.shape
-            rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, by_class))
-    return rows, rejections
+            pack.add(f"{sample.id}.png", contents[0])
+            width, height = facts["size"]
+            pixels = tuple(facts["pixels"])
+            rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, pixels))
+    return rows, rejections, records
 
 
-def _sound_mask(archive: Archive, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The source ids of a pair that has no fault, (h, w) uint8, and (256,) pixels by id."""
-    size = _decoded("image", archive, sample.image, check_image)
-    scale = dataset.masks.scale if isinstance(dataset.masks, PartsMasks) else 1
-    members = [member for _, member in sample.parts] or [sample.mask]
-    masks = [_decoded("mask", archive, member, decode_mask) for member in members]
-    for member, mask in zip(members, masks, strict=True):
-        if (mask.width * scale, mask.height * scale) != size:
-            of = "the" if scale == 1 else f"1/{scale} of the"
-            raise _Rejected(
-                "other size",
-                f"{member} is {mask.width} x {mask.height}, expected {of} {size[0]} x {size[1]} of its image, upright",
-            )
+def _made(members: Members, sample: Sample, work: _Work, key: str) -> tuple[Origin, list[bytes]]:
+    """The mask in its target classes, or why there is none, and the record of it."""
+    contents: list[bytes] = []
     try:
-        if sample.parts:
-            return painted_ids([(part, mask) for (part, _), mask in zip(sample.parts, masks, strict=True)], dataset)
-        return source_ids(masks[0], dataset)
-    except ForeignLabelError as error:
-        raise _Rejected("foreign labels", f"{sample.mask}: {error}") from error
-
-
-def _decoded(part: str, archive: Archive, member: str, decode: Callable[[bytes], Decoded]) -> Decoded:
-    try:
-        return decode(archive.read(member))
-    except OversizedImageError as error:
-        raise _Rejected(f"oversized {part}", f"{member}: {error}") from error
-    except (BrokenImageError, ArchiveError) as error:
-        raise _Rejected(f"broken {part}", f"{member}: {error}") from error
+        ids, pixels = sound_mask(members, sample, work.dataset)
+        contents.append(encode_mask(merge_ids(ids, lookup_table(work.merge)), palette(work.merge.colours)))
+        merged = merge_pixels(pixels, lookup_table(work.merge))
+        by_class = [*merged[: len(work.merge.classes)].tolist(), int(merged[IGNORED])]
+        facts = as_facts({"size": [ids.shape[1], ids.shape[0]], "pixels": by_class})
+    except RejectedError as fault:
+        facts = as_facts({"rejected": [fault.kind, fault.detail]})
+    return Origin(sample.id, key, seal_of(facts, *contents), facts, ""), contents

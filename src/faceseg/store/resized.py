@@ -5,7 +5,9 @@ Pictures are lossless WebP at its fastest setting. Measured at 256 x 256 on one 
 hash and keep. Masks are palette PNGs, in the colours of their classes.
 """
 
+import hashlib
 import io
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -18,9 +20,12 @@ from PIL import Image
 from faceseg.files import read_csv, write_csv
 from faceseg.images.codec import decode_image, decode_mask, encode_mask
 from faceseg.images.geometry import content_box, resize_image, resize_mask
+from faceseg.images.perceptual import difference_hash
+from faceseg.labels.classes import IGNORED
 from faceseg.params import ResizeParams
 from faceseg.progress import track
 from faceseg.sources.archive import shared_archive
+from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import MissingInputError, PackReader, PackWriter, pack_of, remove_other_packs
 
 STEM = "pack"
@@ -39,8 +44,27 @@ _SPARE = 3
 
 @dataclass(frozen=True, slots=True)
 class ResizedRow:
-    """A picture of the index: the dataset's own split, and the native size in pixels, upright."""
+    """A picture of the index: the dataset's own split, and the native size in pixels, upright.
 
+    ``content`` is the sha256 of the picture's file as it came, ``perceptual`` its ``images.perceptual`` hash as 16 hex
+    digits, and ``classes`` are the ids in its mask at the training size.
+    """
+
+    id: str
+    clip: str
+    split: str
+    width: int
+    height: int
+    content: str
+    perceptual: str
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is read of a merged picture: its member in the archive, and its row of the merged index."""
+
+    image: str
     id: str
     clip: str
     split: str
@@ -49,14 +73,19 @@ class ResizedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """What is read of a merged picture: its member in the archive, and its row of the index."""
+class _Work:
+    """What every worker is told: the inputs, where to write, and the hash of what every pair depends on."""
 
-    image: str
-    row: ResizedRow
+    raw: Path
+    merged: Path
+    out: Path
+    params: ResizeParams
+    basis: str
 
 
-def write_resized(raw: Path, merged: Path, out: Path, params: ResizeParams, workers: int | None) -> int:
+def write_resized(
+    raw: Path, merged: Path, out: Path, params: ResizeParams, workers: int | None, origins: Path | None = None
+) -> int:
     """Write every merged picture and its mask at the training size into the packs of ``out``, and index.csv last.
 
     Args:
@@ -65,6 +94,8 @@ def write_resized(raw: Path, merged: Path, out: Path, params: ResizeParams, work
         out: folder of the resize stage; packs that an earlier run left and this one does not name are removed.
         params: the section ``resize`` of params.yaml.
         workers: processes; None: one a core. They do not change a byte.
+        origins: where it is recorded what the packs were made of; what an earlier build has made of the same is taken
+            over from ``out``. None: everything is made anew.
 
     Returns:
         How many pictures were written.
@@ -77,18 +108,25 @@ def write_resized(raw: Path, merged: Path, out: Path, params: ResizeParams, work
         raise MissingInputError(f"{raw} is not there")
     jobs: defaultdict[int, list[_Source]] = defaultdict(list)
     for source in _read_merged(merged / _MERGED_INDEX):
-        jobs[pack_of(source.row.clip)].append(source)
+        jobs[pack_of(source.clip)].append(source)
+    earlier = read_origins(origins)
+    basis = key_of(code_key("images", "labels", "store"), params.model_dump_json())
+    work = _Work(raw, merged, out, params, basis)
     (out / INDEX).unlink(missing_ok=True)
     parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
     done = parallel(
-        joblib.delayed(_write_pack)(raw, merged, out, params, number, sources)
+        joblib.delayed(_write_pack)(work, number, sources, {s.id: earlier[s.id] for s in sources if s.id in earlier})
         for number, sources in sorted(jobs.items())
     )
-    pictures = sum(track(done, len(jobs), "resize, packs"))
+    rows: list[ResizedRow] = []
+    records: list[Origin] = []
+    for some_rows, some_records in track(done, len(jobs), "resize, packs"):
+        rows += some_rows
+        records += some_records
     remove_other_packs(out, STEM, jobs)
-    rows = sorted((source.row for sources in jobs.values() for source in sources), key=_order)
-    write_csv(out / INDEX, [field.name for field in fields(ResizedRow)], map(astuple, rows))
-    return pictures
+    write_csv(out / INDEX, [field.name for field in fields(ResizedRow)], map(_cells, sorted(rows, key=_order)))
+    write_origins(origins, records)
+    return len(rows)
 
 
 def read_index(folder: Path) -> list[ResizedRow]:
@@ -101,6 +139,8 @@ def read_index(folder: Path) -> list[ResizedRow]:
         return sorted(map(_row, read_csv(folder / INDEX)), key=_order)
     except FileNotFoundError:
         raise MissingInputError(f"{folder / INDEX} is not there") from None
+    except KeyError as error:
+        raise MissingInputError(f"{folder / INDEX} is of an earlier version, without a column {error}") from None
 
 
 class ResizedReader:
@@ -111,7 +151,16 @@ class ResizedReader:
 
     def read(self, row: ResizedRow) -> tuple[np.ndarray, np.ndarray]:
         """The picture, (S, S, 3) uint8 RGB, and its mask, (S, S) uint8 class ids, 255: not scored."""
+        return self.decode(*self.contents(row))
+
+    def contents(self, row: ResizedRow) -> tuple[bytes, bytes]:
+        """The files of the pair, as they lie in the pack."""
         image, mask = (self._packs.read(row.clip, member) for member in _members(row.id))
+        return image, mask
+
+    @staticmethod
+    def decode(image: bytes, mask: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """``read`` of what ``contents`` gives."""
         return decode_image(image), np.asarray(decode_mask(mask))
 
     def __enter__(self) -> "ResizedReader":
@@ -130,47 +179,98 @@ def _order(row: ResizedRow) -> tuple[str, str]:
 
 
 def _row(values: Mapping[str, str]) -> ResizedRow:
-    return ResizedRow(values["id"], values["clip"], values["split"], int(values["width"]), int(values["height"]))
+    return ResizedRow(
+        id=values["id"],
+        clip=values["clip"],
+        split=values["split"],
+        width=int(values["width"]),
+        height=int(values["height"]),
+        content=values["content"],
+        perceptual=values["perceptual"],
+        classes=tuple(map(int, values["classes"].split())),
+    )
+
+
+def _cells(row: ResizedRow) -> tuple[object, ...]:
+    return (*astuple(row)[:-1], " ".join(map(str, row.classes)))
 
 
 def _read_merged(index: Path) -> list[_Source]:
     try:
-        return [_Source(values["image"], _row(values)) for values in read_csv(index)]
+        return [
+            _Source(row["image"], row["id"], row["clip"], row["split"], int(row["width"]), int(row["height"]))
+            for row in read_csv(index)
+        ]
     except FileNotFoundError:
         raise MissingInputError(f"{index} is not there") from None
 
 
 def _write_pack(
-    raw: Path, merged: Path, out: Path, params: ResizeParams, number: int, sources: Sequence[_Source]
-) -> int:
-    """One worker's share: the samples of one pack, sorted by id."""
-    archive = shared_archive(raw)
-    with PackReader(merged, _MASKS) as masks, PackWriter(out, STEM, number) as pack:
-        for source in sorted(sources, key=lambda source: source.row.id):
-            image_member, mask_member = _members(source.row.id)
-            pack.add(image_member, _encode_image(_resized_image(archive.read(source.image), source, params)))
-            pack.add(mask_member, _resized_mask(masks.read(source.row.clip, f"{source.row.id}.png"), source, params))
-    return len(sources)
+    work: _Work, number: int, sources: Sequence[_Source], earlier: Mapping[str, Origin]
+) -> tuple[list[ResizedRow], list[Origin]]:
+    """One worker's share: the samples of one pack, sorted by id; what ``earlier`` knows of the same is taken over."""
+    archive = shared_archive(work.raw)
+    rows, records = [], []
+    with (
+        PackReader(work.merged, _MASKS) as masks,
+        EarlierPack(work.out, STEM, number, earlier) as old,
+        PackWriter(work.out, STEM, number) as pack,
+    ):
+        for source in sorted(sources, key=lambda source: source.id):
+            members = _members(source.id)
+            content, mask = archive.read(source.image), masks.read(source.clip, f"{source.id}.png")
+            key = key_of(work.basis, content, mask, f"{source.width} {source.height}")
+            origin, pair = old.take(source.id, key, members) or _made(content, mask, source, work.params, key)
+            for member, file in zip(members, pair, strict=True):
+                pack.add(member, file)
+            facts = json.loads(origin.facts)
+            rows.append(
+                ResizedRow(
+                    source.id,
+                    source.clip,
+                    source.split,
+                    source.width,
+                    source.height,
+                    facts["content"],
+                    facts["perceptual"],
+                    tuple(facts["classes"]),
+                )
+            )
+            records.append(origin)
+    return rows, records
 
 
-def _resized_image(content: bytes, source: _Source, params: ResizeParams) -> np.ndarray:
-    row = source.row
-    left, top, right, bottom = content_box(row.width, row.height, params.size, params.fit)
-    picture = decode_image(content, at_least=_SPARE * min(right - left, bottom - top) // 2)
-    return resize_image(picture, params.size, params.fit, (row.width, row.height))
+def _made(content: bytes, mask: bytes, source: _Source, params: ResizeParams, key: str) -> tuple[Origin, list[bytes]]:
+    """The pair at the training size, and its record."""
+    picture = _decoded_image(content, source, params)
+    resized = _resized_mask(mask, source, params)
+    size = (source.width, source.height)
+    pair = [_encode_image(resize_image(picture, params.size, params.fit, size)), encode_mask(*resized)]
+    facts = as_facts(
+        {
+            "content": hashlib.sha256(content).hexdigest(),
+            "perceptual": f"{difference_hash(picture):016x}",
+            "classes": [id_ for id_ in np.unique(resized[0]).tolist() if id_ != IGNORED],
+        }
+    )
+    return Origin(source.id, key, seal_of(facts, *pair), facts, ""), pair
 
 
-def _resized_mask(content: bytes, source: _Source, params: ResizeParams) -> bytes:
-    """The PNG of the mask at the training size, in the palette of the PNG that came."""
+def _decoded_image(content: bytes, source: _Source, params: ResizeParams) -> np.ndarray:
+    left, top, right, bottom = content_box(source.width, source.height, params.size, params.fit)
+    return decode_image(content, at_least=_SPARE * min(right - left, bottom - top) // 2)
+
+
+def _resized_mask(content: bytes, source: _Source, params: ResizeParams) -> tuple[np.ndarray, bytes]:
+    """The mask at the training size, and the palette of the PNG that came."""
     picture = decode_mask(content)
-    width, height = source.row.width, source.row.height
-    if picture.size != (width, height):
+    if picture.size != (source.width, source.height):
         raise ValueError(
-            f"the mask of {source.row.id} is {picture.width} x {picture.height}, expected the {width} x {height} of "
-            "its index; the packs and the index are not of one run, so run `dvc repro`"
+            f"the mask of {source.id} is {picture.width} x {picture.height}, expected the {source.width} x "
+            f"{source.height} of its index; the packs and the index are not of one run, so run `dvc repro`"
         )
     mask = resize_mask(np.asarray(picture), params.size, params.fit, params.mask_filter)
-    return encode_mask(mask, bytes(picture.getpalette() or ()))
+    return mask, bytes(picture.getpalette() or ())
 
 
 def _encode_image(image: np.ndarray) -> bytes:

@@ -73,6 +73,51 @@ class RowWriter:
         self._stack.close()
 
 
+class RowReader:
+    """Reads rows of the shards of an earlier build, of which nothing is taken for granted."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        """``folder`` of the cache, with a folder for each split; ``size``: side of the pictures, in pixels."""
+        self._folder = folder
+        self._size = size
+        self._stack = ExitStack()
+        self._files: dict[Path, tuple[BinaryIO, int] | None] = {}
+
+    def read(self, split: str, number: int, row: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """(S, S, 3) and (S, S) uint8 from ``row`` of shard ``number``; None: there is no such row."""
+        pair: list[np.ndarray] = []
+        for name, shape in zip(shard_names(number), ((self._size, self._size, 3), (self._size,) * 2), strict=True):
+            opened = self._open(self._folder / split / name, shape)
+            if opened is None:
+                return None
+            file, start = opened
+            file.seek(start + row * math.prod(shape))
+            content = file.read(math.prod(shape))
+            if len(content) < math.prod(shape):
+                return None
+            pair.append(np.frombuffer(content, np.uint8).reshape(shape))
+        return pair[0], pair[1]
+
+    def _open(self, path: Path, shape: tuple[int, ...]) -> tuple[BinaryIO, int] | None:
+        if path not in self._files:
+            self._files[path] = None
+            try:
+                file = self._stack.enter_context(path.open("rb"))
+                np.lib.format.read_magic(file)
+                found, _, dtype = np.lib.format.read_array_header_1_0(file)
+            except Exception:  # whatever NumPy stumbles on in a damaged header: the row is made anew, nothing is lost
+                return None
+            if found[1:] == shape and dtype == np.uint8:
+                self._files[path] = file, file.tell()
+        return self._files[path]
+
+    def __enter__(self) -> "RowReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
 class Split:
     """One split of the cache; pixels stay on disk until rows are asked for.
 

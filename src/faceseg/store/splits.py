@@ -31,7 +31,7 @@ def fraction(seed: int, clip: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
-def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit) -> dict[str, str]:
+def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit, names: Sequence[str] = ()) -> dict[str, str]:
     """The split of every clip that takes part.
 
     ``params.lists`` come first. Then, with ``by: own``, the dataset's own test clips stay its test; where it has a
@@ -41,9 +41,11 @@ def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit) -> dict
     exceed it, so that a larger limit holds what a smaller one held.
 
     Args:
-        samples: rows with ``clip`` and ``split`` (the dataset's own: train, val, test, or empty).
+        samples: rows with ``clip`` and ``split`` (the dataset's own: train, val, test, or empty), and, where they are
+            known, ``classes`` (the ids in the mask).
         params: the section ``split`` of params.yaml.
         limit: pictures of each split at most; None: all.
+        names: of the classes by id, for messages; a class without one is named by its id.
 
     Returns:
         split by clip, clips sorted; a clip that the limit leaves out is not in it. ``val`` has no clip when
@@ -51,7 +53,8 @@ def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit) -> dict
 
     Raises:
         ValueError: when ``lists`` name a group that is not there, when the dataset's own splits part a clip, or when
-            a split comes out empty.
+            a split comes out empty or, before ``limit``, train without a class that another split can spare a clip of.
+            The last two propose lists that mend it.
     """
     pictures = Counter(sample.clip for sample in samples)
     if not pictures:
@@ -67,7 +70,9 @@ def assign(samples: Sequence[Sample], params: SplitParams, limit: Limit) -> dict
             by_clip[clip] = _from_own(own[clip], 0.0 if has_own_val else params.val, fraction(params.seed, clip))
         else:
             by_clip[clip] = _from_fraction(params, fraction(params.seed, clip))
-    _refuse_empty(by_clip, params)
+    classes = _classes_by_clip(samples)
+    _refuse_empty(by_clip, classes, params)
+    _refuse_lost_classes(by_clip, classes, params, names)
     return _limited(by_clip, pictures, params.seed, limit)
 
 
@@ -118,7 +123,14 @@ def _own_splits(samples: Sequence[Sample], listed: dict[str, str]) -> dict[str, 
     return own
 
 
-def _refuse_empty(by_clip: dict[str, str], params: SplitParams) -> None:
+def _classes_by_clip(samples: Sequence[Sample]) -> dict[str, set[int]]:
+    classes: dict[str, set[int]] = {}
+    for sample in samples:
+        classes.setdefault(sample.clip, set()).update(getattr(sample, "classes", ()))
+    return classes
+
+
+def _refuse_empty(by_clip: dict[str, str], classes: dict[str, set[int]], params: SplitParams) -> None:
     """A split that is asked for has a clip; the message names clips that would do."""
     counts = Counter(by_clip.values())
     for split in SPLITS:
@@ -133,17 +145,59 @@ def _refuse_empty(by_clip: dict[str, str], params: SplitParams) -> None:
         else:
             part = {"train": 1 - params.val - params.test, "val": params.val, "test": params.test}[split]
             why = f"of {counts[donor]} {donor} clips none fell into its part of {part:g}; try another split.seed"
+        clips = [clip for clip, where in by_clip.items() if where == donor]
+        proposed = _spared(_in_order(clips, params.seed), classes)[: min(10, max(1, len(clips) // 6))]
         raise ValueError(
             f"the {split} split is empty: {why}, or name clips in split.lists.{split}, for example "
-            f"[{', '.join(_some(by_clip, donor, params))}]"
+            f"[{', '.join(proposed)}]"
         )
 
 
-def _some(by_clip: dict[str, str], donor: str, params: SplitParams) -> list[str]:
-    """Up to ten clips that a list could name: about a sixth of the donor's, in the order of their place."""
-    clips = [clip for clip, split in by_clip.items() if split == donor]
-    clips.sort(key=lambda clip: (fraction(params.seed, clip), clip))
-    return clips[: min(10, max(1, len(clips) // 6))]
+def _refuse_lost_classes(
+    by_clip: dict[str, str], classes: dict[str, set[int]], params: SplitParams, names: Sequence[str]
+) -> None:
+    """Train has every class that another split has; the message names clips that would bring them.
+
+    Where no split can spare one (one clip alone holds the class, the last of its split), metrics/splits.json says so.
+    """
+    trained = set().union(*(classes[clip] for clip, split in by_clip.items() if split == "train"))
+    lost = set().union(*(classes[clip] for clip in by_clip)) - trained
+    if not lost:
+        return
+    named = ", ".join(names[id_] if id_ < len(names) else str(id_) for id_ in sorted(lost))
+    left = Counter(by_clip.values())
+    candidates = _in_order([clip for clip, split in by_clip.items() if split != "train"], params.seed)
+    proposed: list[str] = []
+    while lost:
+        # A clip that is the last of its split stays; of the others the one with the most of what is missing.
+        movable = [clip for clip in candidates if left[by_clip[clip]] > 1 and classes[clip] & lost]
+        if not movable:
+            break
+        best = max(movable, key=lambda clip: len(classes[clip] & lost))
+        proposed.append(best)
+        candidates.remove(best)
+        left[by_clip[best]] -= 1
+        lost -= classes[best]
+    if proposed:
+        raise ValueError(
+            f"train has no picture of {named}, which other splits have, so they cannot be learnt: name clips that hold "
+            f"them in split.lists.train, for example [{', '.join([*params.lists.train, *proposed])}]"
+        )
+
+
+def _in_order(clips: Sequence[str], seed: int) -> list[str]:
+    return sorted(clips, key=lambda clip: (fraction(seed, clip), clip))
+
+
+def _spared(clips: Sequence[str], classes: dict[str, set[int]]) -> list[str]:
+    """Those of ``clips`` that can go, in order, while the others still hold every class; all, where none can."""
+    holders = Counter(id_ for clip in clips for id_ in classes[clip])
+    spared: list[str] = []
+    for clip in clips:
+        if len(spared) + 1 < len(clips) and all(holders[id_] > 1 for id_ in classes[clip]):
+            spared.append(clip)
+            holders.subtract(classes[clip])
+    return spared or list(clips)
 
 
 def _limited(by_clip: dict[str, str], pictures: Counter[str], seed: int, limit: Limit) -> dict[str, str]:
