@@ -15,32 +15,32 @@ PICTURES = {"train": 12, "val": 5}
 ROOT = Path(__file__).parents[2]
 
 
-def picture(split: str, row: int) -> tuple[np.ndarray, np.ndarray]:
+def picture(split: str, row: int, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of 8 pixels, each of one class; a quarter of the mask is not scored."""
     rng = np.random.default_rng([row, len(split)])
-    mask = np.kron(rng.integers(0, 3, (SIZE // 8, SIZE // 8)), np.ones((8, 8), int)).astype(np.uint8)
-    image = rng.integers(0, 90, (SIZE, SIZE, 3)).astype(np.uint8)
-    image[np.arange(SIZE)[:, None], np.arange(SIZE)[None, :], mask] += 120
-    mask[: SIZE // 2, : SIZE // 2] = 255
+    mask = np.kron(rng.integers(0, 3, (size // 8, size // 8)), np.ones((8, 8), int)).astype(np.uint8)
+    image = rng.integers(0, 90, (size, size, 3)).astype(np.uint8)
+    image[np.arange(size)[:, None], np.arange(size)[None, :], mask] += 120
+    mask[: size // 2, : size // 2] = 255
     return image, mask
 
 
-def write_cache(folder: Path, *, val: bool = True) -> Path:
+def write_cache(folder: Path, *, val: bool = True, size: int = SIZE) -> Path:
     splits = {}
     for name, count in PICTURES.items():
         if name == "val" and not val:
             continue
-        lay_out(folder / name, count, SIZE, 100)
+        lay_out(folder / name, count, size, 100)
         with RowWriter() as writer:
             for row in range(count):
-                writer.write(folder / name, 0, row, *picture(name, row))
+                writer.write(folder / name, 0, row, *picture(name, row, size))
         header = ("row", "id", "clip", "width", "height")
-        write_csv(folder / name / "index.csv", header, [(row, row, row, SIZE, SIZE) for row in range(count)])
+        write_csv(folder / name / "index.csv", header, [(row, row, row, size, size) for row in range(count)])
         shard = {"images": "images-00000.npy", "masks": "masks-00000.npy", "rows": count}
-        splits[name] = {"pictures": count, "clips": count, "pixels": _pixels(name), "shards": [shard]}
+        splits[name] = {"pictures": count, "clips": count, "pixels": _pixels(name, size), "shards": [shard]}
     manifest = {
         "dataset": "blocks",
-        "size": SIZE,
+        "size": size,
         "fit": "stretch",
         "classes": ["red", "green", "blue"],
         "colours": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
@@ -51,8 +51,8 @@ def write_cache(folder: Path, *, val: bool = True) -> Path:
     return folder
 
 
-def _pixels(split: str) -> dict[str, int]:
-    masks = np.stack([picture(split, row)[1] for row in range(PICTURES[split])])
+def _pixels(split: str, size: int) -> dict[str, int]:
+    masks = np.stack([picture(split, row, size)[1] for row in range(PICTURES[split])])
     return {name: int((masks == label).sum()) for label, name in enumerate(("red", "green", "blue"))}
 
 
