@@ -25,6 +25,7 @@ def test_the_sample_through_all_stages(tmp_path: Path) -> None:
             "dataset.source": str(MULTIPOSE),
             "merge.into": "face6",
             "split.lists.val": ["person-03"],
+            "split.val": 0.0,
             "resize.size": 64,
             "train.epochs": 1,
             "evaluate.samples": 1,

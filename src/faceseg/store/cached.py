@@ -4,11 +4,9 @@ The shards are laid out beforehand and every worker writes its own rows into the
 is gathered in memory and the bytes do not depend on how many workers there are.
 """
 
-import filecmp
 import json
 import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +16,27 @@ from typing import Any
 import joblib
 import numpy as np
 
-from faceseg.files import sha256, sync_folder, write_csv, write_json
+from faceseg.files import sha256, write_csv, write_json
 from faceseg.labels.classes import IGNORED
 from faceseg.progress import track
 from faceseg.store.duplicates import Duplicates, Placed, across_splits
 from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import pack_of
 from faceseg.store.resized import ResizedReader, ResizedRow, read_index
-from faceseg.store.shards import INDEX, MANIFEST, RowReader, RowWriter, lay_out, shard_names, shard_rows
+from faceseg.store.shards import (
+    INDEX,
+    MANIFEST,
+    WRITING,
+    RowReader,
+    RowWriter,
+    begin,
+    change_places,
+    lay_out,
+    shard_names,
+    shard_rows,
+)
 from faceseg.store.splits import SPLITS, leaks
 
-_WRITING = ".writing"
 _SHOWN = 50  # pairs that the metrics name
 _PLACE = re.compile(rf"({'|'.join(SPLITS)})/(\d{{1,9}})/(\d{{1,9}})")
 
@@ -67,6 +75,15 @@ class _Work:
     size: int
     classes: int
     basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A row, the pixels of each id in its mask as ``facts``, and the seal of both."""
+
+    facts: str
+    seal: str
+    pair: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -145,24 +162,24 @@ def write_cache(
         MissingInputError: when an input is not there.
         ValueError: when a picture has another size, or a mask an id that is no class.
     """
-    _begin(out)
+    begin(out)
     rows: dict[str, list[ResizedRow]] = {split: [] for split in SPLITS if split in split_of.values()}
     for row in read_index(resized):
         if row.clip in split_of:
             rows[split_of[row.clip]].append(row)
     for split, samples in rows.items():
-        lay_out(out / _WRITING / split, len(samples), about.size, shard_size)
+        lay_out(out / WRITING / split, len(samples), about.size, shard_size)
     basis = key_of(code_key("images", "labels", "store"), f"{about.size} {len(about.classes)}")
     work = _Work(resized, out, about.size, len(about.classes), basis)
     counts, records = _fill(work, rows, shard_size, workers, read_origins(origins))
     for split, samples in rows.items():
         write_csv(
-            out / _WRITING / split / INDEX,
+            out / WRITING / split / INDEX,
             ("row", "id", "clip", "width", "height"),
             ((n, sample.id, sample.clip, sample.width, sample.height) for n, sample in enumerate(samples)),
         )
-    manifest = _manifest(rows, counts, _shard_facts(out / _WRITING, rows, shard_size, workers), about)
-    _finish(out, rows)
+    manifest = _manifest(rows, counts, _shard_facts(out / WRITING, rows, shard_size, workers), about)
+    change_places(out, rows)
     write_origins(origins, records)
     write_json(out / MANIFEST, manifest)
     placed = [(sample, split) for split in rows for sample in rows[split]]
@@ -195,32 +212,6 @@ def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> Non
     }
     write_json(splits_json, {"sizes": sizes, "classes": shares, "absent": written.absent, **audit})
     write_csv(classes_csv, ("split", "class", "share", "pictures"), rows)
-
-
-def _begin(out: Path) -> None:
-    """The manifest goes first: from here on, until the new one is there, the cache is not complete.
-
-    The shards of the last build stay until the new ones are whole: rows are taken over from them.
-    """
-    (out / MANIFEST).unlink(missing_ok=True)
-    if (out / _WRITING).exists():
-        shutil.rmtree(out / _WRITING)
-
-
-def _finish(out: Path, splits: Mapping[str, object]) -> None:
-    """Put the new splits in the place of the old; a file with the same bytes stays, for DVC knows it by its date."""
-    for split in splits:
-        for new in sorted((out / _WRITING / split).iterdir()):
-            old = out / split / new.name
-            if old.is_file() and filecmp.cmp(old, new, shallow=False):
-                old.replace(new)
-    for name in SPLITS:
-        if (out / name).exists():
-            shutil.rmtree(out / name)
-    for split in splits:
-        (out / _WRITING / split).replace(out / split)
-    (out / _WRITING).rmdir()
-    sync_folder(out)
 
 
 def _fill(
@@ -260,28 +251,25 @@ def _fill_rows(
         for place in places:
             files = reader.contents(place.sample)
             key = key_of(work.basis, *files)
-            facts, pair = _taken(old, earlier.get(place.sample.id), key) or _made(files, place.sample, work)
-            writer.write(work.out / _WRITING / place.split, place.shard, place.row, *pair)
-            counts[place.split].add(json.loads(facts))
-            records.append(
-                Origin(place.sample.id, key, seal_of(facts, *(part.data for part in pair)), facts, str(place))
-            )
+            made = _taken(old, earlier.get(place.sample.id), key) or _made(files, place.sample, work)
+            writer.write(work.out / WRITING / place.split, place.shard, place.row, *made.pair)
+            counts[place.split].add(json.loads(made.facts))
+            records.append(Origin(place.sample.id, key, made.seal, made.facts, str(place)))
     return dict(counts), records
 
 
-def _taken(old: RowReader, origin: Origin | None, key: str) -> tuple[str, tuple[np.ndarray, np.ndarray]] | None:
-    """The facts and the row that an earlier build has made of the same, if they are as they were written."""
+def _taken(old: RowReader, origin: Origin | None, key: str) -> _Made | None:
+    """The row that an earlier build has made of the same, if it is as it was written."""
     place = _PLACE.fullmatch(origin.place) if origin is not None and origin.key == key else None
     if origin is None or place is None:
         return None
     pair = old.read(place[1], int(place[2]), int(place[3]))
     if pair is None or seal_of(origin.facts, *(part.data for part in pair)) != origin.seal:
         return None
-    return origin.facts, pair
+    return _Made(origin.facts, origin.seal, pair)
 
 
-def _made(files: tuple[bytes, bytes], sample: ResizedRow, work: _Work) -> tuple[str, tuple[np.ndarray, np.ndarray]]:
-    """The pixels of each id in a mask, as facts, and the row."""
+def _made(files: tuple[bytes, bytes], sample: ResizedRow, work: _Work) -> _Made:
     size, classes = work.size, work.classes
     image, mask = ResizedReader.decode(*files)
     if image.shape != (size, size, 3) or mask.shape != (size, size):
@@ -297,7 +285,8 @@ def _made(files: tuple[bytes, bytes], sample: ResizedRow, work: _Work) -> tuple[
             f"{classes - 1} or {IGNORED}; merge.into has changed since, so run `dvc repro`"
         )
     facts = as_facts({str(id_): int(pixels[id_]) for id_ in np.flatnonzero(pixels)})
-    return facts, (np.ascontiguousarray(image), np.ascontiguousarray(mask))
+    pair = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+    return _Made(facts, seal_of(facts, *(part.data for part in pair)), pair)
 
 
 def _shard_facts(

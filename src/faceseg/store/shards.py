@@ -4,7 +4,9 @@ Plain .npy because every tool reads it and batches gathered from it by a permute
 split at several thousand pictures a second.
 """
 
+import filecmp
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,12 +14,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from faceseg.files import read_csv, read_json
+from faceseg.files import read_csv, read_json, sync_folder
 from faceseg.store.packs import MissingInputError
 from faceseg.store.splits import SPLITS
 
 MANIFEST = "cache.json"
 INDEX = "index.csv"
+WRITING = ".writing"  # folder of the cache in which a build makes its splits
 
 
 def shard_names(number: int) -> tuple[str, str]:
@@ -39,6 +42,32 @@ def lay_out(folder: Path, pictures: int, size: int, shard_size: int) -> None:
             with (folder / name).open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
                 file.truncate(file.tell() + math.prod(shape))
+
+
+def begin(out: Path) -> None:
+    """The manifest goes first: from here on, until the new one is there, the cache is not complete.
+
+    The shards of the last build stay until the new ones are whole: rows are taken over from them.
+    """
+    (out / MANIFEST).unlink(missing_ok=True)
+    if (out / WRITING).exists():
+        shutil.rmtree(out / WRITING)
+
+
+def change_places(out: Path, splits: Mapping[str, object]) -> None:
+    """Put the new splits in the place of the old; a file with the same bytes stays, for DVC knows it by its date."""
+    for split in splits:
+        for new in sorted((out / WRITING / split).iterdir()):
+            old = out / split / new.name
+            if old.is_file() and filecmp.cmp(old, new, shallow=False):
+                old.replace(new)
+    for name in SPLITS:
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+    for split in splits:
+        (out / WRITING / split).replace(out / split)
+    (out / WRITING).rmdir()
+    sync_folder(out)
 
 
 class RowWriter:
