@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -94,22 +93,3 @@ def test_a_recipe_runs_on_a_miniature(repository: Repository, tmp_path: Path, na
     if name == RECIPES[0]:
         again, _ = run(repository, name, source)
         assert again == curves
-
-
-def test_a_model_begins_from_another_through_dvc(repository: Repository, tmp_path: Path) -> None:
-    """From the six classes of one recipe's model to the eight of another dataset, as a dependency of train."""
-    source = tmp_path / "fasseg.zip"
-    fasseg_frontal(source)
-    run(repository, "fasseg-unet", source)
-    other = tmp_path / "pretrained"
-    shutil.copytree(repository.path / "models", other)
-    faces = tmp_path / "faces.zip"
-    multiclass_face(faces)
-    begin = {"dataset": {"name": "multiclass-face", "source": str(faces)}, "merge": {"into": "face8"}}
-    repository.change({**begin, "split": {"val": 0.15}, "model": {"init_from": str(other)}})
-    output = repository.run("dvc", "repro", "train")
-    assert "begins from" in output
-    assert "new values stay in: decoder/final_conv/kernel (3, 3, 16, 8), decoder/final_conv/bias (8,)" in output
-    assert str(other) not in (repository.path / "models/model.json").read_text()
-    (other / "model.json").write_text((other / "model.json").read_text() + "\n")
-    assert "train" in repository.changed_stages()
