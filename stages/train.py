@@ -23,7 +23,8 @@ def main() -> None:
     tracker = Tracker(root, settings, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
 
     began = time.perf_counter()
-    initial = initial_folder(params.model.init_from, root)
+    # Relative to the working directory, as DVC's own check of the dependency is.
+    initial = initial_folder(params.model.init_from, Path.cwd())
     runs = root / ".faceseg" / "runs"
     trained = train(Path("data/cache"), params.model, params.train, runs, outputs, tracker, initial)
     tracker.trained(trained.model_sha256, [outputs.curves, outputs.description])

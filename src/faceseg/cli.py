@@ -40,7 +40,7 @@ def _check(params: Any) -> None:
     from faceseg.models.build import build_model
     from faceseg.training.initial import check_initial, initial_folder
 
-    check_initial(initial_folder(params.model.init_from, repository_root()), params.model)
+    check_initial(initial_folder(params.model.init_from, Path.cwd()), params.model)
     build_model(params.model, params.resize.size, len(merge.classes))
 
 
