@@ -33,8 +33,8 @@ def run(main: Callable[[], None]) -> None:
         print(f"\n{error}", file=sys.stderr)
         if "DVC_STAGE" in os.environ:
             print(
-                "This stage's outputs are not whole now. To have the previous ones back, undo the change (in params.yaml, "
-                "the code or the source) and run `dvc repro`.",
+                "This stage's outputs are not whole now. To have the previous ones back, undo the change (in "
+                "params.yaml, the code or the source) and run `dvc repro`.",
                 file=sys.stderr,
             )
         sys.exit(1)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,13 @@ class Repository:
 
     def run(self, *command: str, ok: bool = True) -> str:
         """The command's whole output; with ``ok`` a failure fails the test and shows it."""
-        done = subprocess.run(
-            command, cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert (done.returncode == 0) == ok, done.stdout
-        return done.stdout
+        # A file, because a pipe would stay open as long as a worker that the command left behind.
+        with tempfile.TemporaryFile("w+") as file:
+            done = subprocess.run(command, cwd=self.path, env=self.environment, stdout=file, stderr=subprocess.STDOUT)
+            file.seek(0)
+            output = file.read()
+        assert (done.returncode == 0) == ok, output
+        return output
 
     def change(self, changes: dict[str, Any]) -> None:
         """Set parameters in params.yaml."""

@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,12 +22,14 @@ DEADLINE_SECONDS = 240.0
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     repository = Repository(tmp_path_factory.mktemp("experiments") / "repository")
     repository.change(LEAST)
     assert repository.repro() == STAGES
     repository.commit("baseline")
-    return repository
+    yield repository
+    # Workers wait a minute for more work before they end.
+    repository.run("dvc", "queue", "stop")
 
 
 def shown(repository: Repository) -> dict[str, dict[str, str]]:

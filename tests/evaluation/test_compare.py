@@ -192,13 +192,13 @@ def test_coverage_and_false_alarms_in_a_small_simulation(monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize("clips", [8, 24, 60])
 def test_coverage_and_false_alarms(clips: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,000 runs; the coverage of a 95 % interval has a standard error of 0.007."""
-    monkeypatch.setattr(module, "DRAWS", 1_999)
-    coverage, verdicts = simulate(clips, (0.0,) * 5, 1_000)
-    assert coverage.min() > 0.91
-    assert coverage.max() < 0.98
-    assert verdicts["better"] + verdicts["worse"] <= 0.05 + 0.021
-    coverage, verdicts = simulate(clips, MIXED, 1_000)
-    assert coverage.min() > 0.91
+    """400 runs; the coverage of a 95 % interval has a standard error of 0.011."""
+    monkeypatch.setattr(module, "DRAWS", 999)
+    coverage, verdicts = simulate(clips, (0.0,) * 5, 400)
+    assert coverage.min() > 0.9
+    assert coverage.max() < 0.985
+    assert verdicts["better"] + verdicts["worse"] <= 0.05 + 0.033
+    coverage, verdicts = simulate(clips, MIXED, 400)
+    assert coverage.min() > 0.9
     if clips == 60:
         assert verdicts["worse"] > 0.8
