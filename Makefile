@@ -51,7 +51,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
 
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -191,6 +191,16 @@ class Split:
         """The masks of ``rows``: (n, S, S) uint8 class ids, 255: not scored. Raises as ``images_at`` does."""
         return self._gather("masks", (self.size, self.size), rows)
 
+    def open_shards(self) -> None:
+        """Map every shard, so that one that is missing is named before any work.
+
+        Raises:
+            MissingInputError: when a shard is not there or is not what the manifest says.
+        """
+        for number in range(len(self._shards)):
+            self._map("images", number, (self.size, self.size, 3))
+            self._map("masks", number, (self.size, self.size))
+
     def _gather(self, kind: str, shape: tuple[int, ...], rows: np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self):

@@ -67,6 +67,9 @@ class Loop:
         """The model must have been built under ``strategy.scope()``."""
         self._train_split = cache.split("train")
         self._val_split = cache.split("val") if "val" in cache.splits else None
+        for split in (self._train_split, self._val_split):
+            if split is not None:
+                split.open_shards()
         _check_batch_size(params.batch_size, len(self._train_split), strategy.num_replicas_in_sync)
         self._model, self._params, self._cache, self._folder, self._strategy = model, params, cache, folder, strategy
         with strategy.scope():
@@ -88,7 +91,8 @@ class Loop:
         Returns what happened; the model then has the weights that ``train.keep`` names.
 
         Raises:
-            ValueError: the loss stopped being a number, or the dvc process that began this training is gone.
+            ValueError: the loss stopped being a number, the validation split has nothing to score, or the dvc process
+                that began this training is gone.
         """
         self._resume()
         for epoch in self._progress.epochs:
@@ -171,6 +175,11 @@ class Loop:
             losses.append(loss)
             matrices.append(matrix)
             pictures.append(min(size, len(split) - index * size))
+        if not np.sum(_numpy(matrices)):
+            raise ValueError(
+                "the validation split has no scored pixel: all its masks are 255; look at them in data/resized, or "
+                "take other clips by split.seed or split.lists"
+            )
         loss = float(np.average(_numpy(losses).astype(np.float64), weights=pictures))
         return loss, Scores.from_confusion(np.sum(_numpy(matrices), axis=0), self._cache.classes)
 

@@ -97,10 +97,24 @@ def train(
         if initial is not None:
             print(f"begins from {initial}: {begin_from(model, initial, model_params)}")
         _introduce(model, cache, folder, strategy.num_replicas_in_sync)
-        progress = Loop(model, params, cache, folder, strategy).run(observer.epoch)
+        progress = Loop(model, params, cache, folder, strategy).run(_Recorder(outputs.curves, observer).epoch)
         trained = _write(model, model_params, cache, identity, progress, outputs)
         folder.remove()
     return trained
+
+
+class _Recorder:
+    """Keeps the curves on disk whole after every epoch, and passes the epoch on."""
+
+    def __init__(self, curves: Path, observer: Observer) -> None:
+        self._curves = curves
+        self._observer = observer
+        self._rows: list[list[str]] = []
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._rows.append([_cell(getattr(epoch, name)) for name in CURVES])
+        write_csv(self._curves, CURVES, self._rows)
+        self._observer.epoch(epoch)
 
 
 def _introduce(model: keras.Model, cache: Cache, folder: RunFolder, devices: int) -> None:
@@ -147,7 +161,6 @@ def _write(
     kept = progress.epochs[progress.best_epoch - 1 if identity["train"]["keep"] == "best" else -1]
     scores = {name: getattr(kept, name) for name in CURVES[2:] if getattr(kept, name) is not None}
     write_json(outputs.scores, {"epochs": len(progress.epochs), "kept_epoch": kept.epoch, **scores})
-    write_csv(outputs.curves, CURVES, ([_cell(getattr(epoch, name)) for name in CURVES] for epoch in progress.epochs))
     weights_sha256 = sha256(outputs.weights)
     description = {
         "architecture": model_params.architecture,
