@@ -1,0 +1,92 @@
+"""The faceseg command as a user meets it: what `make repro` begins and ends with."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from faceseg.cli import app
+from faceseg.files import write_json
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml alone, in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def change(checkout: Path, section: str, **changes: Any) -> None:
+    path = checkout / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    values[section] |= changes
+    path.write_text(yaml.safe_dump(values))
+
+
+def test_check_passes_on_the_shipped_parameters(checkout: Path) -> None:
+    (checkout / "data").mkdir()
+    shutil.copy(ROOT / "data" / "published", checkout / "data")
+    shutil.copy(ROOT / "data" / "no-model", checkout / "data")
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("dataset", {"name": "synthetic-face"}, "synthetic-faces"),
+        ("dataset", {"source": "nowhere.zip"}, "nowhere.zip"),
+        ("merge", {"into": "face9"}, "face8"),
+        ("train", {"epochs": "ten"}, "train.epochs: got 'ten'"),
+        ("resize", {"size": 100}, "resize.size is 100, which deeplabv3plus cannot take"),
+        ("model", {"backbone": "resnet19"}, "did you mean"),
+    ],
+)
+def test_check_names_what_is_wrong_before_any_work(
+    checkout: Path, section: str, changes: dict[str, Any], message: str
+) -> None:
+    (checkout / "data").mkdir()
+    shutil.copy(ROOT / "data" / "published", checkout / "data")
+    shutil.copy(ROOT / "data" / "no-model", checkout / "data")
+    change(checkout, section, **changes)
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def scores(value: float) -> dict[str, Any]:
+    per_class = {"nose": dict.fromkeys(("iou", "f1", "precision", "recall"), value)}
+    return {"miou": value, "mf1": value, "pixel_accuracy": value, "per_class": per_class, "absent": ["glasses"]}
+
+
+def test_the_summary_shows_native_scores_and_where_to_look(checkout: Path) -> None:
+    write_json(checkout / "metrics" / "evaluate.json", {"native": scores(0.25), "cached": scores(0.75)})
+    write_json(checkout / "metrics" / "splits.json", {"sizes": {"test": {"pictures": 8, "clips": 4}}})
+    result = CliRunner().invoke(app, ["summary"])
+    assert result.exit_code == 0, result.output
+    (row,) = (line for line in result.output.splitlines() if "nose" in line)
+    assert row.count("0.250") == 4
+    assert "test mIoU 0.250" in result.output
+    assert "(mIoU 0.750 at the training size), 8 pictures of 4 clips" in result.output
+    assert "glasses" in result.output
+    assert "reports/report.html" in result.output
+
+
+def test_the_summary_without_an_evaluation_says_what_makes_it(checkout: Path) -> None:
+    result = CliRunner().invoke(app, ["summary"])
+    assert result.exit_code == 1
+    assert "`make repro` makes it" in result.output
+
+
+def test_sync_without_a_journal_has_nothing_to_do(checkout: Path) -> None:
+    result = CliRunner().invoke(app, ["sync"])
+    assert result.exit_code == 0
+    assert "0 lines delivered" in result.output
