@@ -6,6 +6,9 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("metrics/evaluate.json", "metrics/summary.json", "metrics/plots/confusion.csv", "metrics/clips.csv", "reports")
+SAMPLE_BYTES = 50_000  # of a strip and its place in the report, at least; 150,000 to 260,000 were measured
+
 
 def main() -> None:
     from faceseg.quiet import import_tensorflow
@@ -18,9 +21,11 @@ def main() -> None:
     from faceseg.evaluation.samples import draw_samples
     from faceseg.files import read_json
     from faceseg.params import read_params
+    from faceseg.running.room import room_for
     from faceseg.store.shards import Cache
     from faceseg.tracking import Tracker, repository_root
     from faceseg.training import setup
+    from faceseg.training.checkpoint import forget
 
     params = read_params()
     models, metrics, reports = Path("models"), Path("metrics"), Path("reports")
@@ -31,12 +36,17 @@ def main() -> None:
     setup.prepare(seed=0, precision="float32", deterministic=True)
     cache = Cache.open(Path("data/cache"))
     model = load_model(models, cache)
-    with Originals(raw, Path("data/merged")) as originals:
+    # The model is DVC's now: nobody needs what its training could go on from.
+    forget(repository_root() / ".faceseg" / "runs", read_description(models)["made_from"])
+    with (
+        room_for("the evaluation", {reports: SAMPLE_BYTES * params.evaluate.samples}),
+        Originals(raw, Path("data/merged")) as originals,
+    ):
         evaluation = evaluate(model, cache, originals, params.evaluate.batch_size)
         samples = draw_samples(evaluation, model, cache, originals, params.evaluate.samples, reports / "samples")
-    write_scores(evaluation, metrics / "evaluate.json", metrics / "plots" / "confusion.csv", metrics / "clips.csv")
-    write_summary(metrics / "summary.json", evaluation, read_json(metrics / "train.json"))
-    write_report(reports / "report.html", evaluation, samples, cache, Sources(raw.parent, models, metrics))
+        write_scores(evaluation, metrics / "evaluate.json", metrics / "plots" / "confusion.csv", metrics / "clips.csv")
+        write_summary(metrics / "summary.json", evaluation, read_json(metrics / "train.json"))
+        write_report(reports / "report.html", evaluation, samples, cache, Sources(raw.parent, models, metrics))
     seconds = time.perf_counter() - began
 
     tracker = Tracker(repository_root(), {}, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
@@ -52,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("evaluate", main, OUTS)

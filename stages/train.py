@@ -6,6 +6,8 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("models", "metrics/train.json", "metrics/plots/curves.csv")
+
 
 def main() -> None:
     from faceseg.quiet import import_tensorflow
@@ -39,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("train", main, OUTS, ends_itself=True)

@@ -206,6 +206,25 @@ def sync() -> None:
 
 
 @app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove the checkpoints of trainings that were not ended; `dvc repro` of the same would go on from them."""
+    from faceseg.tracking import repository_root
+    from faceseg.training.checkpoint import remove_run, runs_in
+
+    removed = 0
+    for run in runs_in(repository_root() / ".faceseg" / "runs"):
+        line = f"{run.path.name}  epoch {run.epoch}, {run.bytes:,} bytes"
+        if run.running or not (dry_run or remove_run(run.path)):
+            print(f"{line}: stays, a process trains in it")
+            continue
+        removed += run.bytes
+        print(line)
+    print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
+
+
+@app.command()
 def compare(
     base: Annotated[str, typer.Argument(help="A git revision or the name of an experiment.")],
     head: Annotated[str, typer.Argument(help="The same, or the workspace.")] = "workspace",

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from faceseg.files import read_json, write_json
+from faceseg.files import full_disk_named, read_json, write_json
 
 EXPERIMENT = "faceseg"
 CURVES = ("lr", "loss", "f1", "iou", "val_loss", "val_f1", "val_iou", "seconds", "images_per_second")
@@ -59,7 +59,7 @@ class Journal:
         self._mend()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}, sort_keys=True)
-        with self.path.open("ab") as file:
+        with full_disk_named(self.path), self.path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -75,9 +75,8 @@ class Journal:
         """Cut off a torn last line, so that the next one starts on a line of its own."""
         if self.path.exists():
             content = self.path.read_bytes()
-            whole = content.rpartition(b"\n")[0]
-            if content and not content.endswith(b"\n"):
-                self.path.write_bytes(whole + b"\n" if whole else b"")
+            # Cut, not written anew: a kill or a full disk in between would lose the lines that are whole.
+            os.truncate(self.path, content.rfind(b"\n") + 1)
 
     @property
     def sent(self) -> dict[str, Any]:
