@@ -199,8 +199,8 @@ def sync() -> None:
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
 
