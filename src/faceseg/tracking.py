@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from faceseg.files import read_json, write_json
+from faceseg.files import read_json, sealed, unsealed, write_json
 
 EXPERIMENT = "faceseg"
 CURVES = ("lr", "loss", "f1", "iou", "val_loss", "val_f1", "val_iou", "seconds", "images_per_second")
@@ -58,7 +58,7 @@ class Journal:
     def append(self, kind: str, **values: Any) -> None:
         self._mend()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}, sort_keys=True)
+        line = json.dumps(sealed({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}), sort_keys=True)
         with self.path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
@@ -69,7 +69,7 @@ class Journal:
         if not self.path.exists():
             return []
         whole = self.path.read_bytes().rpartition(b"\n")[0]
-        return [json.loads(line) for line in whole.split(b"\n") if line]
+        return [unsealed(json.loads(line)) for line in whole.split(b"\n") if line]
 
     def _mend(self) -> None:
         """Cut off a torn last line, so that the next one starts on a line of its own."""
