@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
-verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+verify = typer.Typer(invoke_without_command=True)
 app.add_typer(verify, name="verify")
 
 RAW = Path("data/raw/dataset.zip")
@@ -257,6 +257,29 @@ def compare(
     else:
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@verify.callback()
+def verify_all(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Read all outputs, DVC's cache, checkpoints and journals: are they as they were written? 1 when a file is not."""
+    if context.invoked_subcommand is not None:
+        return
+    from faceseg.params import read_params
+    from faceseg.verification.artefacts import verify_artefacts
+
+    try:
+        verified = verify_artefacts(Path.cwd(), read_params().compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(verified.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        verified.show(Console())
+    if not verified.passed:
         raise typer.Exit(1)
 
 
