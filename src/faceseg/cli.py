@@ -206,6 +206,22 @@ def sync() -> None:
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of 127.0.0.1")] = 5000,
+    browser: Annotated[bool, typer.Option(help="open it where there is a screen")] = True,
+) -> None:
+    """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
+    from faceseg import dashboard
+    from faceseg.tracking import EXPERIMENT, _client, repository_root, tracking_uri
+
+    root = repository_root()
+    try:
+        dashboard.show(_client(root), EXPERIMENT, tracking_uri(root), port, browser)
+    except dashboard.DashboardError as error:
+        _fail(str(error))
+
+
+@app.command()
 def compare(
     base: Annotated[str, typer.Argument(help="A git revision or the name of an experiment.")],
     head: Annotated[str, typer.Argument(help="The same, or the workspace.")] = "workspace",
