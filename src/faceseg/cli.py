@@ -225,6 +225,26 @@ def clean(
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of 127.0.0.1")] = 5000,
+    browser: Annotated[bool, typer.Option(help="open it where there is a screen")] = True,
+) -> None:
+    """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
+    from faceseg import dashboard
+    from faceseg.tracking import repository_root
+    from faceseg.tracking.delivery import EXPERIMENT
+    from faceseg.tracking.store import NoAnswerError, Store, tracking_uri
+
+    root = repository_root()
+    store = Store(root)
+    try:
+        store.open()
+        dashboard.show(store.client, EXPERIMENT, tracking_uri(root), port, browser)
+    except (dashboard.DashboardError, NoAnswerError) as error:
+        _fail(str(error))
+
+
+@app.command()
 def compare(
     base: Annotated[str, typer.Argument(help="A git revision or the name of an experiment.")],
     head: Annotated[str, typer.Argument(help="The same, or the workspace.")] = "workspace",
