@@ -20,7 +20,7 @@ from faceseg.sources.archive import Archive
 from faceseg.sources.members import write_digests
 from faceseg.store import cached_rows, merged, resized
 from faceseg.store.cached import Description, write_cache
-from faceseg.store.growing import processes
+from faceseg.store.growing import worth_starting
 from faceseg.store.merged import write_merged
 from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins
 from faceseg.store.packs import PackReader
@@ -231,8 +231,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_few_pictures_are_not_worth_a_process() -> None:
-    assert [processes(2, pictures) for pictures in (0, 63, 64, 1000)] == [1, 1, 2, 2]
-    assert processes(None, 100_000) == joblib.cpu_count()
+    assert [worth_starting(2, pictures) for pictures in (0, 63, 64, 1000)] == [1, 1, 2, 2]
+    assert worth_starting(None, 100_000) == joblib.cpu_count()
 
 
 def test_keys_and_seals_tell_their_parts_apart() -> None:

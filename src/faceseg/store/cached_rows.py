@@ -14,7 +14,8 @@ import numpy as np
 
 from faceseg.labels.classes import IGNORED
 from faceseg.progress import track
-from faceseg.store.growing import processes
+from faceseg.running.workers import processes
+from faceseg.store.growing import worth_starting
 from faceseg.store.origins import Origin, as_facts, key_of
 from faceseg.store.packs import pack_of
 from faceseg.store.resized import ResizedReader, ResizedRow, pair_digest
@@ -76,7 +77,7 @@ def fill(work: Work, shards: Mapping[Shard, Sequence[Place]], workers: int | Non
             if place.known is None:
                 jobs[pack_of(place.sample.clip)].append(place)
     to_make = sum(map(len, jobs.values()))
-    parallel = joblib.Parallel(n_jobs=processes(workers, to_make), return_as="generator_unordered")
+    parallel = processes(worth_starting(workers, to_make), return_as="generator_unordered")
     done = parallel(joblib.delayed(_fill_rows)(work, places) for _, places in sorted(jobs.items()))
     return {id_: facts for some in track(done, len(jobs), "cache, packs") for id_, facts in some.items()}
 

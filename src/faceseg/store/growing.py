@@ -13,6 +13,7 @@ import joblib
 
 from faceseg.files import sha256
 from faceseg.progress import track
+from faceseg.running.workers import processes
 from faceseg.store.origins import Origin, file_digests, read_origins, sound
 from faceseg.store.packs import PackReader, PackWriter, pack_path
 
@@ -93,13 +94,13 @@ def write_packs(
         else:
             jobs.append(joblib.delayed(_write_pack)(pack, items, known, maker))
     to_make = sum(map(len, wanted.values())) - reused
-    parallel = joblib.Parallel(n_jobs=processes(workers, to_make), return_as="generator_unordered")
+    parallel = processes(worth_starting(workers, to_make), return_as="generator_unordered")
     for records in track(parallel(jobs), len(jobs), label):
         done += records
     return done
 
 
-def processes(workers: int | None, pictures: int) -> int:
+def worth_starting(workers: int | None, pictures: int) -> int:
     """How many processes are worth their start where so many pictures are to be made; ``workers`` None: one a core."""
     return min(workers or joblib.cpu_count(), 1 + pictures // PICTURES_A_PROCESS)
 

@@ -24,7 +24,7 @@ from faceseg.params import MergeParams
 from faceseg.sources.archive import Archive, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
 from faceseg.sources.members import MEMBERS, read_digests
-from faceseg.sources.pairing import Pairing, Sample, pair_archive
+from faceseg.sources.pairing import Pairing, Sample, matches, pair_archive
 from faceseg.store.growing import Made, Wanted, write_packs
 from faceseg.store.origins import Origin, as_facts, code_key, key_of, write_origins
 from faceseg.store.packs import MissingInputError, pack_of, remove_other_packs
@@ -185,6 +185,21 @@ def write_merged(
     )
     write_origins(origins, records)
     return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
+
+
+def least_bytes(raw: Path, dataset: Dataset) -> int:
+    """What the masks will take on the disk at least: a palette alone has most of a kilobyte.
+
+    Beyond that the size of the packed masks that come is the only hint, and four times more than was ever needed.
+
+    Raises:
+        MissingInputError: when the archive is not there.
+    """
+    if not raw.exists():
+        raise MissingInputError(f"{raw} is not there")
+    with Archive(raw) as archive:
+        masks = [match.name for match in matches(archive.names, dataset) if match.role == "mask"]
+        return sum(archive.packed_bytes[name] for name in masks) // 4
 
 
 def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_rejected: float, path: Path) -> None:

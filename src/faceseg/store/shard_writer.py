@@ -20,7 +20,7 @@ from faceseg.files import BLOCK_BYTES, sha256, sync_folder
 from faceseg.store.shards import MANIFEST, shard_names
 from faceseg.store.splits import SPLITS
 
-WRITING = ".writing"  # folder of the cache in which a build makes its splits
+WRITING = ".splits.tmp"  # folder of the cache in which a build makes its splits, named as unfinished
 
 
 @dataclass(frozen=True, slots=True)
