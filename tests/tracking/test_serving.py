@@ -3,10 +3,12 @@
 import base64
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,14 @@ from faceseg.files import sha256, write_json
 from faceseg.sources.synthetic.clips import draw_clip
 from faceseg.sources.synthetic.draws import VAL
 from faceseg.tracking import Evaluated, Tracker
+from faceseg.tracking.mirror import GRACE_S
 from tests.tracking.runs import Told, free_port, new_tracker, sides, write_measured
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tracking")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("tracking"),
+    pytest.mark.filterwarnings("ignore"),  # of MLflow's own dependencies
+]
 
 CLASSES = ["background", "skin", "hair", "mouth", "eyes"]
 COLOURS = [[0, 0, 0], [235, 180, 145], [60, 40, 20], [220, 40, 70], [40, 90, 220]]
@@ -42,9 +49,20 @@ def write_model(folder: Path) -> None:
     write_json(folder / "model.json", {**about, "weights_sha256": sha256(folder / "model.weights.h5")})
 
 
-@pytest.fixture
-def registered(root: Path) -> Path:
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """A repository whose database has the model as champion; its folder is ``models``."""
+    root = tmp_path_factory.mktemp("registered")
+    shutil.copy(empty_database, root / "mlflow.db")
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")  # of MLflow's own dependencies
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setitem(GRACE_S, "database", 600.0)
+        _register(root)
+    return root
+
+
+def _register(root: Path) -> None:
     write_model(root / "models")
     write_measured(root, sides(0)[0])
     weights = root / "models" / "model.weights.h5"
@@ -63,7 +81,6 @@ def registered(root: Path) -> Path:
             dataset="faces",
         )
     )
-    return root
 
 
 @pytest.fixture
