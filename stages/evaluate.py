@@ -13,7 +13,7 @@ def main() -> None:
     import_tensorflow()
     from faceseg.evaluation.evaluate import evaluate, write_scores, write_summary
     from faceseg.evaluation.originals import Originals
-    from faceseg.evaluation.predict import load_model, read_description
+    from faceseg.evaluation.predict import load_model, read_description, with_mirror_image
     from faceseg.evaluation.report import Sources, write_report
     from faceseg.evaluation.samples import draw_samples
     from faceseg.files import read_json
@@ -31,6 +31,8 @@ def main() -> None:
     setup.prepare(seed=0, precision="float32", deterministic=True)
     cache = Cache.open(Path("data/cache"))
     model = load_model(models, cache)
+    if params.evaluate.flip:
+        model = with_mirror_image(model, cache.mirror)
     with Originals(raw, Path("data/merged")) as originals:
         evaluation = evaluate(model, cache, originals, params.evaluate.batch_size)
         samples = draw_samples(evaluation, model, cache, originals, params.evaluate.samples, reports / "samples")

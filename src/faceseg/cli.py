@@ -193,6 +193,40 @@ def recipe(
     raise typer.Exit(status)
 
 
+@app.command("cross-validate")
+def cross_validate(
+    name: Annotated[str, typer.Argument(help="of recipes/")],
+    source: Annotated[str, typer.Option(help="dataset.source on this machine; as params.yaml has it without")] = "",
+    folds: Annotated[int, typer.Option(help="parts that the training clips are dealt into")] = 4,
+    only: Annotated[list[int] | None, typer.Option(help="number of a fold to run, as often as wanted")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", "-S", help="key=value over the recipe's")] = None,
+    folder: Annotated[Path, typer.Option(help="where its data and models go")] = Path(".faceseg/cross-validation"),
+) -> None:
+    """Score a recipe on held-out pictures of its training split, at native size; test pictures are not looked at."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+    from faceseg.quiet import import_tensorflow
+
+    here = Path.cwd()
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        about = recipes.with_changes(recipes.read_recipe(name, here), change or [])
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
+        import_tensorflow()
+        from faceseg import cross_validation
+
+        params = Params.model_validate(values)
+        done = []
+        for fold in cross_validation.cross_validate(params, folds, only or [], folder, here):
+            done.append(fold)
+            print(cross_validation.line(f"fold {fold.number}", *cross_validation.pooled([fold])), flush=True)
+        print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
 @app.command()
 def sync() -> None:
     """Deliver to MLflow what it missed while it could not be reached."""
