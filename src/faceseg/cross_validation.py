@@ -5,7 +5,6 @@ the pipeline's own functions, and the held-out pictures are scored at native siz
 pictures. The cache of a fold holds no picture of the test split, so none can be seen.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ def cross_validate(params: Params, folds: int, chosen: Sequence[int], folder: Pa
         params: of the run whose worth is asked for; ``split.val`` of its training clips stay unused, as there.
         folds: how many, of about equal size.
         chosen: numbers of the folds to run, from 1; empty: all.
-        folder: where data and models go; a second call takes over the data that fits.
+        folder: where data and models go; a second call takes over the data that fits, and a killed fold goes on.
         root: what a relative source is relative to.
 
     Raises:
@@ -135,7 +134,6 @@ def _fold(
         params.dataset.name, params.resize.size, params.resize.fit, merge.classes, merge.colours, merge.mirror
     )
     here = folder / f"fold-{number}"
-    shutil.rmtree(here, ignore_errors=True)
     split_of = {clip: HELD_OUT if clip in held_out else "train" for clip in clips}
     write_cache(folder / "resized", here / "cache", about, split_of, params.cache.shard_size, params.compute.workers)
     outputs = Outputs(models=here / "models", metrics=here / "metrics")
