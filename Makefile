@@ -23,7 +23,7 @@ help:
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make lint      ruff and mypy'
-	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
+	@echo 'make ui        the trainings in MLflow on 127.0.0.1:5000, columns and charts chosen; another PORT=...'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
 	@echo 'make ci-report BASE=main   what a pull request would be told, in ci-report/'
 	@echo 'make setup     the environment alone, in $(VENV); GPU=1 brings CUDA'
@@ -65,7 +65,7 @@ lock: setup
 		pyproject.toml --group dev --extra gpu --output-file requirements-gpu.lock
 
 ui: setup
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	@$(BIN)/faceseg ui --port $(or $(PORT),5000)
 
 ci-report: setup
 	@test -n "$(BASE)" || { echo 'Name the revision to compare with: make ci-report BASE=main'; exit 1; }

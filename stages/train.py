@@ -5,6 +5,8 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("models", "metrics/train.json", "metrics/plots/curves.csv")
+
 
 def main() -> None:
     from faceseg.quiet import import_tensorflow
@@ -40,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("train", main, OUTS, ends_itself=True)

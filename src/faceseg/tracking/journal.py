@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faceseg.files import read_json, sha256, write_json
+from faceseg.files import full_disk_named, read_json, sealed, sha256, unsealed, write_json
 
 
 class BusyError(ValueError):
@@ -43,10 +43,11 @@ class Journal:
 
     def append(self, kind: str, **values: Any) -> None:
         """Write a line; when this returns it is on the disk."""
-        line = json.dumps({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}, sort_keys=True)
+        fact = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}
+        line = json.dumps(sealed(fact), sort_keys=True)
         with self._writing:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b") as file:
+            with full_disk_named(self.path), self.path.open("a+b") as file:
                 _cut_torn_line(file.fileno())
                 file.write(line.encode() + b"\n")
                 file.flush()
@@ -64,7 +65,7 @@ class Journal:
         lines = []
         for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
             try:
-                lines.append(json.loads(line))
+                lines.append(unsealed(json.loads(line)))
             except ValueError as error:
                 raise ValueError(
                     f"{self.path}, line {number} is damaged ({error}); take the line out to keep the rest"
@@ -77,7 +78,8 @@ class Journal:
         if not (self._files / name).exists():
             self._files.mkdir(parents=True, exist_ok=True)
             aside = self._files / f".{name}.{os.getpid()}.tmp"
-            shutil.copyfile(source, aside)
+            with full_disk_named(aside):
+                shutil.copyfile(source, aside)
             aside.replace(self._files / name)
         return name
 

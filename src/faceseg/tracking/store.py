@@ -35,6 +35,11 @@ def tracking_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
 
 
+def experiment_name() -> str:
+    """The experiment that holds the runs: ``MLFLOW_EXPERIMENT_NAME``, or the project's own name."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "faceseg"
+
+
 def without_password(text: str) -> str:
     """A text without the user and password that an address in it may hold."""
     return re.sub(r"://[^/@\s]+@", "://", text)
