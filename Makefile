@@ -19,7 +19,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 help:
 	@echo 'make repro     run the whole pipeline, or what a change touched, and show the scores'
-	@echo 'make recipe    NAME=... [SOURCE=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
+	@echo 'make recipe    NAME=... [SOURCE=...] [INIT_FROM=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make torture   kills every stage at random while it writes and compares the bytes: 10 minutes; SEED=... for others'
@@ -45,7 +45,7 @@ repro: setup
 	@$(BIN)/faceseg summary
 
 recipe: setup
-	@$(BIN)/faceseg recipe $(NAME) $(if $(SOURCE),--source $(SOURCE))
+	@$(BIN)/faceseg recipe $(NAME) $(if $(SOURCE),--source $(SOURCE)) $(if $(INIT_FROM),--init-from $(INIT_FROM))
 	$(if $(NAME),@$(BIN)/faceseg summary)
 
 test: setup
