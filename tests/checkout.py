@@ -64,10 +64,18 @@ class Repository:
     def clone(self, path: Path) -> "Repository":
         """A clone by git, with DVC state of its own and so without any of this one's data."""
         self.run("git", "clone", "--quiet", str(self.path), str(path))
-        clone = object.__new__(Repository)
-        clone.path = path
-        clone.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(path.parent / f"site-cache-{path.name}")}
-        return clone
+        return self._at(path)
+
+    def copy(self, path: Path) -> "Repository":
+        """All of it in another folder, as `cp -r` makes it."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return self._at(path)
+
+    def _at(self, path: Path) -> "Repository":
+        other = object.__new__(Repository)
+        other.path = path
+        other.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(path.parent / f"site-cache-{path.name}")}
+        return other
 
     def commit(self, message: str) -> str:
         """Commit everything that git does not ignore; returns the commit."""

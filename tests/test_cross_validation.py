@@ -57,6 +57,7 @@ def test_every_training_picture_is_held_out_once_and_no_test_picture_is_seen(arc
         trained_on = {row["id"] for row in read_csv(cache / "train" / "index.csv")}
         assert trained_on == names - set(fold.clips)
         assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["test", "train"]
+        assert list((tmp_path / "cv" / f"fold-{fold.number}" / "runs").iterdir()) == []
         # At native size, and nothing but what was held out.
         assert fold.plain.sum() == fold.mirrored.sum() == len(fold.clips) * WIDTH * HEIGHT
     plain, mirrored = pooled(done)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
-verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+verify = typer.Typer(invoke_without_command=True)
 app.add_typer(verify, name="verify")
 
 RAW = Path("data/raw/dataset.zip")
@@ -266,10 +266,29 @@ def sync() -> None:
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove the checkpoints of trainings that were not ended; `dvc repro` of the same would go on from them."""
+    from faceseg.tracking import repository_root
+    from faceseg.training.checkpoint import remove_run, runs_in
+
+    removed = 0
+    for run in runs_in(repository_root() / ".faceseg" / "runs"):
+        line = f"{run.path.name}  epoch {run.epoch}, {run.bytes:,} bytes"
+        if run.running or not (dry_run or remove_run(run.path)):
+            print(f"{line}: stays, a process trains in it")
+            continue
+        removed += run.bytes
+        print(line)
+    print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
 
 
 @app.command()
@@ -305,6 +324,29 @@ def compare(
     else:
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@verify.callback()
+def verify_all(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Read all outputs, DVC's cache, checkpoints and journals: are they as they were written? 1 when a file is not."""
+    if context.invoked_subcommand is not None:
+        return
+    from faceseg.params import read_params
+    from faceseg.verification.artefacts import verify_artefacts
+
+    try:
+        verified = verify_artefacts(Path.cwd(), read_params().compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(verified.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        verified.show(Console())
+    if not verified.passed:
         raise typer.Exit(1)
 
 
