@@ -47,6 +47,7 @@ def params(source: Path, **train: object) -> Params:
     return Params.model_validate(values)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_every_training_picture_is_held_out_once_and_no_test_picture_is_seen(archive: Path, tmp_path: Path) -> None:
     done = list(cross_validate(params(archive), 2, [], tmp_path / "cv", tmp_path))
