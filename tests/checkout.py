@@ -44,6 +44,7 @@ class Repository:
             "data/published",
             "data/no-model",
             ".dvc/config",
+            ".dvc/.gitignore",
             ".ci",
             ".dvc/plots",
         ):
@@ -66,6 +67,11 @@ class Repository:
     def clone(self, path: Path) -> "Repository":
         """A clone by git, with DVC state of its own and so without any of this one's data."""
         self.run("git", "clone", "--quiet", str(self.path), str(path))
+        return Repository.at(path, path.parent / f"site-cache-{path.name}")
+
+    def copy(self, path: Path) -> "Repository":
+        """All of it in another folder, as `cp -r` makes it."""
+        shutil.copytree(self.path, path, symlinks=True)
         return Repository.at(path, path.parent / f"site-cache-{path.name}")
 
     def commit(self, message: str) -> str:

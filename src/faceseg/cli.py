@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
-verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+verify = typer.Typer(invoke_without_command=True)
 app.add_typer(verify, name="verify")
 
 RAW = Path("data/raw/dataset.zip")
@@ -45,9 +45,15 @@ def _check(params: Any) -> None:
 
 
 @app.command()
-def summary() -> None:
+def summary(
+    without: Annotated[list[str] | None, typer.Option(help="a test clip to leave out, as often as wanted")] = None,
+) -> None:
     """Show the scores of the evaluated model, and where its pictures and curves are."""
     from faceseg.files import read_json
+
+    if without:
+        _summary_without(set(without))
+        return
 
     metrics = Path("metrics")
     missing = [path for path in (metrics / "evaluate.json", metrics / "splits.json") if not path.exists()]
@@ -67,6 +73,33 @@ def summary() -> None:
     console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
     console.print(
         "curves    metrics/plots/curves.csv, `dvc plots show`, or `make ui` for MLflow", soft_wrap=True, highlight=False
+    )
+
+
+def _summary_without(clips: set[str]) -> None:
+    """The scores at native size over the other test clips: where some of them are known from training, say."""
+    import numpy as np
+
+    from faceseg.evaluation.revisions import CLIPS, CONFUSION, parse
+    from faceseg.objectives.metrics import Scores
+
+    try:
+        measured = parse(*(Path(name).read_text(encoding="utf-8") for name in (CLIPS, CONFUSION)))
+    except FileNotFoundError as error:
+        _fail(f"{error.filename} is not there; `make repro` makes it")
+    foreign = sorted(clips - measured.clips.keys())
+    if foreign:
+        _fail(f"there is no test clip {foreign[0]!r}; metrics/clips.csv has {', '.join(sorted(measured.clips))}")
+    kept = [matrix for clip, matrix in measured.clips.items() if clip not in clips]
+    if not kept:
+        _fail(f"no test clip is left without all {len(measured.clips)}; leave out fewer")
+    scores = Scores.from_confusion(np.sum(kept, axis=0), measured.classes).to_dict()
+    console = Console()
+    console.print(_score_table(scores))
+    console.print(
+        f"test mIoU {scores['miou']:.3f}, mean F1 {scores['mf1']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f} "
+        f"at native size over {len(kept)} of {len(measured.clips)} clips",
+        soft_wrap=True,
     )
 
 
@@ -166,6 +199,9 @@ def models(
 def recipe(
     name: str = typer.Argument("", help="Of recipes/; without one they are listed."),
     source: str = typer.Option("", help="dataset.source on this machine; as params.yaml has it where it is left out."),
+    init_from: str = typer.Option(
+        "", help="model.init_from on this machine; as the recipe has it where it is left out."
+    ),
 ) -> None:
     """Run a recipe as a DVC experiment of its name."""
     import yaml
@@ -183,14 +219,74 @@ def recipe(
         return
     try:
         workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-        values = recipes.recipe_values(
-            recipes.read_recipe(name, here), recipes.committed_params(here), source or workspace["dataset"]["source"]
-        )
+        about = recipes.read_recipe(name, here)
+        if init_from:
+            about = recipes.begun_from(about, init_from)
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
         _check(Params.model_validate(values))
         status = recipes.run_experiment(name, recipes.overrides(values, workspace), here)
     except (ValueError, OSError) as error:
         _fail(str(error))
     raise typer.Exit(status)
+
+
+@app.command("cross-validate")
+def cross_validate(
+    name: Annotated[str, typer.Argument(help="of recipes/")],
+    source: Annotated[str, typer.Option(help="dataset.source on this machine; as params.yaml has it without")] = "",
+    folds: Annotated[int, typer.Option(help="parts that the training clips are dealt into")] = 4,
+    only: Annotated[list[int] | None, typer.Option(help="number of a fold to run, as often as wanted")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", "-S", help="key=value over the recipe's")] = None,
+    folder: Annotated[Path, typer.Option(help="where its data and models go")] = Path(".faceseg/cross-validation"),
+) -> None:
+    """Score a recipe on held-out pictures of its training split, at native size; test pictures are not looked at."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+    from faceseg.quiet import import_tensorflow
+
+    here = Path.cwd()
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        about = recipes.with_changes(recipes.read_recipe(name, here), change or [])
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
+        import_tensorflow()
+        from faceseg import cross_validation
+
+        params = Params.model_validate(values)
+        done = []
+        for fold in cross_validation.cross_validate(params, folds, only or [], folder, here):
+            done.append(fold)
+            print(cross_validation.line(f"fold {fold.number}", *cross_validation.pooled([fold])), flush=True)
+        print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
+@app.command("convert-vgg-face")
+def convert_vgg_face(
+    file: Annotated[
+        Path, typer.Argument(help="vgg-face.mat of MatConvNet's page, or vgg_face.mat of Oxford's archive")
+    ],
+    out: Annotated[Path, typer.Argument(help="a folder, for model.init_from")],
+    sha256: Annotated[str | None, typer.Option(help="refuse a file with another one")] = None,
+) -> None:
+    """Convert VGG-Face's convolutions into a start for VGG-16 encoders."""
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg import vgg_face
+
+    try:
+        done = vgg_face.convert(file, out, sha256)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    known = "is" if done.published else "is not"
+    print(f"{file}: sha256 {done.sha256}; its MD5 {known} the one that MatConvNet publishes for vgg-face.mat")
+    if not done.own_mean:
+        print(f"it holds no averageImage: took {vgg_face.MEAN}, as Oxford's demonstration does")
+    print(f"{out}: for model.init_from with model.backbone vgg16; {vgg_face.LICENCE}")
 
 
 @app.command()
@@ -199,8 +295,8 @@ def sync() -> None:
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
 
@@ -222,6 +318,25 @@ def clean(
         removed += run.bytes
         print(line)
     print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of 127.0.0.1")] = 5000,
+    browser: Annotated[bool, typer.Option(help="open it where there is a screen")] = True,
+) -> None:
+    """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
+    from faceseg import dashboard
+    from faceseg.tracking import repository_root
+    from faceseg.tracking.store import NoAnswerError, Store, experiment_name, tracking_uri
+
+    root = repository_root()
+    store = Store(root)
+    try:
+        store.open()
+        dashboard.show(store.client, experiment_name(), tracking_uri(root), port, browser)
+    except (dashboard.DashboardError, NoAnswerError) as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -257,6 +372,29 @@ def compare(
     else:
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@verify.callback()
+def verify_all(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Read all outputs, DVC's cache, checkpoints and journals: are they as they were written? 1 when a file is not."""
+    if context.invoked_subcommand is not None:
+        return
+    from faceseg.params import read_params
+    from faceseg.verification.artefacts import verify_artefacts
+
+    try:
+        verified = verify_artefacts(Path.cwd(), read_params().compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(verified.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        verified.show(Console())
+    if not verified.passed:
         raise typer.Exit(1)
 
 

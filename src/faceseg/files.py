@@ -154,3 +154,26 @@ def sha256(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values with a hash of them beside them, by which :func:`unsealed` knows that nothing has changed."""
+    return {**values, "seal": _seal(values)}
+
+
+def unsealed(values: Any) -> dict[str, Any]:
+    """What was sealed.
+
+    Raises:
+        ValueError: it is not as it was sealed.
+    """
+    content = {key: value for key, value in values.items() if key != "seal"} if isinstance(values, dict) else {}
+    if not content or values.get("seal") != _seal(content):
+        raise ValueError("its seal is not that of its content")
+    return content
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    # As they come back from a file, where keys are texts.
+    text = json.dumps(json.loads(json.dumps(values)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from faceseg.files import atomic_write, read_json, remove_unfinished, sha256, write_json
+from faceseg.files import atomic_write, read_json, remove_unfinished, sealed, sha256, unsealed, write_json
 from faceseg.running.locks import HeldError, held, is_held, take
 
 KEPT = 2
@@ -62,7 +62,7 @@ class RunFolder:
         """Keep the whole state after ``epoch``, and this and the one before only."""
         data = self.path / f"epoch-{epoch:05d}.npz"
         _write_arrays(data, arrays)
-        write_json(data.with_suffix(".json"), {"epoch": epoch, "sha256": sha256(data), "state": state})
+        write_json(data.with_suffix(".json"), sealed({"epoch": epoch, "sha256": sha256(data), "state": state}))
         self._prune(KEPT)
 
     def _prune(self, kept: int) -> None:
@@ -80,7 +80,7 @@ class RunFolder:
         """The newest whole checkpoint (epoch, arrays, state), or None; a damaged one is named and removed."""
         for path in reversed(self._saved()):
             try:
-                record = read_json(path)
+                record = unsealed(read_json(path))
                 data = path.with_suffix(".npz")
                 if sha256(data) != record["sha256"]:
                     raise ValueError("its hash is another than when it was written")
