@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from faceseg.cli import app
 from faceseg.files import write_json
+from faceseg.training.checkpoint import RunFolder
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,3 +92,21 @@ def test_sync_without_a_journal_has_nothing_to_do(checkout: Path) -> None:
     result = CliRunner().invoke(app, ["sync"])
     assert result.exit_code == 0
     assert "0 lines delivered" in result.output
+
+
+def test_clean_removes_what_abandoned_trainings_left(checkout: Path) -> None:
+    for seed in (1, 2):
+        with RunFolder(checkout / ".faceseg/runs", {"seed": seed}) as folder:
+            folder.save(3, [np.zeros(1000)], {})
+    held = RunFolder(checkout / ".faceseg/runs", {"seed": 2})
+    with held:
+        dry = CliRunner().invoke(app, ["clean", "--dry-run"]).output
+        assert len(list(checkout.glob(".faceseg/runs/*"))) == 2
+        output = CliRunner().invoke(app, ["clean"]).output
+    assert dry.count("epoch 3") == 2
+    assert "bytes would be removed" in dry
+    assert f"{held.path.name}  epoch 3, " in output
+    assert "stays, a process trains in it" in output
+    assert list(checkout.glob(".faceseg/runs/*")) == [held.path]
+    assert CliRunner().invoke(app, ["clean"]).exit_code == 0
+    assert list(checkout.glob(".faceseg/runs/*")) == []

@@ -199,10 +199,29 @@ def sync() -> None:
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove the checkpoints of trainings that were not ended; `dvc repro` of the same would go on from them."""
+    from faceseg.tracking import repository_root
+    from faceseg.training.checkpoint import remove_run, runs_in
+
+    removed = 0
+    for run in runs_in(repository_root() / ".faceseg" / "runs"):
+        line = f"{run.path.name}  epoch {run.epoch}, {run.bytes:,} bytes"
+        if run.running or not (dry_run or remove_run(run.path)):
+            print(f"{line}: stays, a process trains in it")
+            continue
+        removed += run.bytes
+        print(line)
+    print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
 
 
 @app.command()
@@ -262,6 +281,44 @@ def verify_all(
         verified.show(Console())
     if not verified.passed:
         raise typer.Exit(1)
+
+
+@verify.command("model")
+def verify_model(
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="Another model's folder or model.json; left out: what would be trained here now."),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="The folder of the model.")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Explain why two models differ: name what their bits depend on and what is not the same; 1 when they differ."""
+    from faceseg.verification.model import compare_models
+
+    try:
+        comparison = compare_models(models, _trained_here() if other is None else other)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        comparison.show(Console())
+    if not comparison.same:
+        raise typer.Exit(1)
+
+
+def _trained_here() -> dict[str, Any]:
+    """All that the bits of a model would depend on that is trained here now."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.training.initial import initial_folder
+    from faceseg.training.train import identity_of
+
+    params = read_params()
+    initial = initial_folder(params.model.init_from, Path.cwd())
+    return identity_of(Path("data/cache"), params.model, params.train, initial)
 
 
 @verify.command("data")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from faceseg.tracking import Journal
+from faceseg.tracking.journal import Journal
 from faceseg.training.checkpoint import RunFolder
 from tests.checkout import LEAST, Repository
 

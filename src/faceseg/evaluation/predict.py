@@ -39,8 +39,17 @@ def load_model(folder: Path, cache: Cache) -> keras.Model:
         MissingInputError: a file of the model is not there, or the weights are not those of the description.
         ValueError: the model was trained for other classes, another size or another fit than the cache has.
     """
+    _check_same(read_description(folder), cache)
+    return read_model(folder)
+
+
+def read_model(folder: Path) -> keras.Model:
+    """The trained model of a folder, for the size and classes of its own description.
+
+    Raises:
+        MissingInputError: a file of the model is not there, or the weights are not those of the description.
+    """
     description = read_description(folder)
-    _check_same(description, cache)
     weights = folder / WEIGHTS
     if not weights.exists():
         raise MissingInputError(f"{weights} is not there")
@@ -48,7 +57,7 @@ def load_model(folder: Path, cache: Cache) -> keras.Model:
         raise MissingInputError(f"{weights} is not the file that {folder / DESCRIPTION} describes")
     # Weights that training began from, which may have to be downloaded, would be overwritten here.
     params = ModelParams(**{**description["params"], "encoder_weights": None})
-    model = build_model(params, cache.size, len(cache.classes))
+    model = build_model(params, description["size"], len(description["classes"]))
     model.load_weights(weights)
     return model
 
