@@ -343,6 +343,44 @@ def verify_all(
         raise typer.Exit(1)
 
 
+@verify.command("model")
+def verify_model(
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="Another model's folder or model.json; left out: what would be trained here now."),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="The folder of the model.")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Explain why two models differ: name what their bits depend on and what is not the same; 1 when they differ."""
+    from faceseg.verification.model import compare_models
+
+    try:
+        comparison = compare_models(models, _trained_here() if other is None else other)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        comparison.show(Console())
+    if not comparison.same:
+        raise typer.Exit(1)
+
+
+def _trained_here() -> dict[str, Any]:
+    """All that the bits of a model would depend on that is trained here now."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.training.initial import initial_folder
+    from faceseg.training.train import identity_of
+
+    params = read_params()
+    initial = initial_folder(params.model.init_from, Path.cwd())
+    return identity_of(Path("data/cache"), params.model, params.train, initial)
+
+
 @verify.command("data")
 def verify_data(
     archive: Annotated[Path, typer.Option(help="Of the download stage, or any of its layout.")] = RAW,
