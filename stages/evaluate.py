@@ -70,6 +70,7 @@ def main() -> None:
                 weights=models / WEIGHTS,
                 description=models / DESCRIPTION,
                 dataset=cache.dataset,
+                flip=params.evaluate.flip,
                 tags=flatten({"evaluate": params.evaluate.model_dump()}),
                 datasets=cache_datasets(cache.folder, raw.parent, ("test",)),
             )
