@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup repro recipe test test-all lint lock ui ci-report
+.PHONY: help setup repro recipe test test-all torture lint lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make recipe    NAME=... [SOURCE=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
+	@echo 'make torture   kills every stage at random while it writes and compares the bytes: 10 minutes; SEED=... for others'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make ui        the trainings in MLflow on 127.0.0.1:5000, columns and charts chosen; another PORT=...'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
@@ -52,6 +53,9 @@ test: setup
 
 test-all: test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+torture: setup
+	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 import difflib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from PIL import Image
 from faceseg import folder
 from faceseg.params import read_params
 from faceseg.sources.archive import Archive
-
-ROOT = Path(__file__).parents[1]
+from tests.checkout import ROOT, Repository
 
 
 @pytest.fixture
@@ -130,51 +128,17 @@ def _renamed(at: Path) -> Path:
 
 @pytest.mark.slow
 def test_one_line_trains_on_two_folders(tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    for name in ("src", "stages"):
-        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in (
-        "dvc.yaml",
-        "params.yaml",
-        ".gitignore",
-        ".dvcignore",
-        "data/published",
-        "data/no-model",
-        ".dvc/config",
-    ):
-        (repository / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, repository / name)
-    folder.write_params(repository / "params.yaml", {"resize.size": 64, "evaluate.samples": 2})
-    subprocess.run(["git", "init", "--quiet"], cwd=repository, check=True)
+    repository = Repository(tmp_path / "repository")
+    repository.change({"train": {"batch_size": 8}})
+    repository.environment["PYTHONPATH"] = str(repository.path / "src")
     images, labels = faces(tmp_path, 24)
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))
-    }
-    environment |= {
-        "PYTHONPATH": str(repository / "src"),
-        "DVC_SITE_CACHE_DIR": str(tmp_path / "site-cache"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    command = [
-        sys.executable,
-        "-c",
-        "from faceseg.cli import app; app()",
-        "folder",
-        str(images),
-        str(labels),
-        "-e",
-        "2",
-    ]
 
     def run() -> str:
-        done = subprocess.run(
-            command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        command = "from faceseg.cli import app; app()"
+        return repository.run(sys.executable, "-c", command, "folder", str(images), str(labels), "-e", "2")
 
     first = run()
     assert "Running stage 'evaluate'" in first
     assert "class_4" in first.split("Test split, native size")[1]
-    assert len((repository / "metrics/plots/curves.csv").read_text().splitlines()) == 3  # a header and two epochs
+    assert len((repository.path / "metrics/plots/curves.csv").read_text().splitlines()) == 3  # a header and two epochs
     assert "Running stage" not in run()

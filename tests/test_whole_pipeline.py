@@ -71,7 +71,7 @@ def test_outputs_hold_no_path_of_this_machine(repository: Repository) -> None:
         ("src/faceseg/objectives/losses.py", {"train", "evaluate"}),
         ("src/faceseg/evaluation/report.py", {"evaluate"}),
         ("stages/resize.py", {"resize"}),
-        ("src/faceseg/tracking.py", set()),
+        ("src/faceseg/tracking/tracker.py", set()),
     ],
 )
 def test_a_changed_module_reruns_the_stages_that_import_it(

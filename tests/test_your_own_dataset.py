@@ -1,10 +1,8 @@
 """docs/your-own-dataset.md, followed to the letter: files are written as it shows them, commands run as it says."""
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,33 +13,15 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter
 
-from faceseg.files import read_csv, read_json
+from faceseg.files import read_csv
 from faceseg.folder import write_params
 from faceseg.sources.schema import IndexMasks, PartsMasks, RgbMasks
 from faceseg.store.shards import Cache
+from tests.checkout import ROOT, Repository
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/your-own-dataset.md").read_text()
 BLOCKS = re.findall(r"^```(\S*) ?(\S*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)  # kind, file, content
 MASKS: TypeAdapter[Any] = TypeAdapter(IndexMasks | RgbMasks | PartsMasks)
-
-
-def checkout(at: Path) -> Path:
-    for name in ("src", "stages"):
-        shutil.copytree(ROOT / name, at / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in (
-        "dvc.yaml",
-        "params.yaml",
-        ".gitignore",
-        ".dvcignore",
-        "data/published",
-        "data/no-model",
-        ".dvc/config",
-    ):
-        (at / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, at / name)
-    subprocess.run(["git", "init", "--quiet"], cwd=at, check=True)
-    return at
 
 
 def my_faces(folder: Path) -> None:
@@ -68,24 +48,14 @@ def nested(values: dict[str, Any], where: str = "") -> dict[str, Any]:
     return flat
 
 
-def follow(repository: Path, commands: int) -> list[str]:
+def follow(repository: Repository, commands: int) -> list[str]:
     """Do what the page says, block by block, up to so many commands; what each command printed."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))
-    }
-    environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(repository / "src"),
-        "DVC_SITE_CACHE_DIR": str(repository.parent / "site-cache"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "COLUMNS": "200",
-    }
     said: list[str] = []
     for kind, file, content in BLOCKS:
         if kind == "yaml" and file == "params.yaml":
-            write_params(repository / file, nested(yaml.safe_load(content)))
+            write_params(repository.path / file, nested(yaml.safe_load(content)))
         elif kind == "yaml" and file.startswith("src/"):
-            (repository / file).write_text(content)
+            (repository.path / file).write_text(content)
         elif kind == "console":
             for line in content.splitlines():
                 command = shlex.split(line.removeprefix("$ "))
@@ -93,25 +63,18 @@ def follow(repository: Path, commands: int) -> list[str]:
                     command[:1] = [sys.executable, "-c", "from faceseg.cli import app; app()"]
                 if len(said) == commands:
                     return said
-                done = subprocess.run(
-                    command,
-                    cwd=repository,
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-                assert done.returncode == 0, done.stdout
-                said.append(done.stdout)
+                said.append(repository.run(*command))
     return said
 
 
-def prepared(at: Path) -> Path:
-    repository = checkout(at / "repository")
+def prepared(at: Path) -> Repository:
+    repository = Repository(at / "repository")
+    repository.environment |= {"PYTHONPATH": str(repository.path / "src"), "COLUMNS": "200"}
+    shutil.copy(ROOT / "params.yaml", repository.path)
     my_faces(at / "my-faces")
     # Small and lenient, so that it is quick with so few pictures; the page's own values come after these.
     write_params(
-        repository / "params.yaml",
+        repository.path / "params.yaml",
         {"resize.size": 64, "merge.max_rejected": 0.1, "train.epochs": 1, "train.batch_size": 4, "compute.workers": 1},
     )
     return repository
@@ -124,9 +87,9 @@ def test_the_page_up_to_the_prepared_data(tmp_path: Path) -> None:
     assert "left_eye" in labels
     assert "set dataset.source to the folder my-faces" in labels
     assert "Running stage 'cache'" in data
-    assert [row["id"] for row in read_csv(repository / "data/merged/rejected.csv")] == ["ben_02"]
-    assert read_json(repository / "metrics/data.json")["pictures"] == 23
-    cache = Cache.open(repository / "data/cache")
+    assert [row["id"] for row in read_csv(repository.path / "data/merged/rejected.csv")] == ["ben_02"]
+    assert repository.json("metrics/data.json")["pictures"] == 23
+    cache = Cache.open(repository.path / "data/cache")
     assert cache.classes == ("background", "skin", "eyes")
     places = {clip: split for split in cache.splits for clip in cache.split(split).clips}
     assert len(places) == 12

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
-verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+verify = typer.Typer(invoke_without_command=True)
 app.add_typer(verify, name="verify")
 
 RAW = Path("data/raw/dataset.zip")
@@ -45,9 +45,15 @@ def _check(params: Any) -> None:
 
 
 @app.command()
-def summary() -> None:
+def summary(
+    without: Annotated[list[str] | None, typer.Option(help="a test clip to leave out, as often as wanted")] = None,
+) -> None:
     """Show the scores of the evaluated model, and where its pictures and curves are."""
     from faceseg.files import read_json
+
+    if without:
+        _summary_without(set(without))
+        return
 
     metrics = Path("metrics")
     missing = [path for path in (metrics / "evaluate.json", metrics / "splits.json") if not path.exists()]
@@ -67,6 +73,33 @@ def summary() -> None:
     console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
     console.print(
         "curves    metrics/plots/curves.csv, `dvc plots show`, or `make ui` for MLflow", soft_wrap=True, highlight=False
+    )
+
+
+def _summary_without(clips: set[str]) -> None:
+    """The scores at native size over the other test clips: where some of them are known from training, say."""
+    import numpy as np
+
+    from faceseg.evaluation.revisions import CLIPS, CONFUSION, parse
+    from faceseg.objectives.metrics import Scores
+
+    try:
+        measured = parse(*(Path(name).read_text(encoding="utf-8") for name in (CLIPS, CONFUSION)))
+    except FileNotFoundError as error:
+        _fail(f"{error.filename} is not there; `make repro` makes it")
+    foreign = sorted(clips - measured.clips.keys())
+    if foreign:
+        _fail(f"there is no test clip {foreign[0]!r}; metrics/clips.csv has {', '.join(sorted(measured.clips))}")
+    kept = [matrix for clip, matrix in measured.clips.items() if clip not in clips]
+    if not kept:
+        _fail(f"no test clip is left without all {len(measured.clips)}; leave out fewer")
+    scores = Scores.from_confusion(np.sum(kept, axis=0), measured.classes).to_dict()
+    console = Console()
+    console.print(_score_table(scores))
+    console.print(
+        f"test mIoU {scores['miou']:.3f}, mean F1 {scores['mf1']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f} "
+        f"at native size over {len(kept)} of {len(measured.clips)} clips",
+        soft_wrap=True,
     )
 
 
@@ -193,16 +226,69 @@ def recipe(
     raise typer.Exit(status)
 
 
+@app.command("cross-validate")
+def cross_validate(
+    name: Annotated[str, typer.Argument(help="of recipes/")],
+    source: Annotated[str, typer.Option(help="dataset.source on this machine; as params.yaml has it without")] = "",
+    folds: Annotated[int, typer.Option(help="parts that the training clips are dealt into")] = 4,
+    only: Annotated[list[int] | None, typer.Option(help="number of a fold to run, as often as wanted")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", "-S", help="key=value over the recipe's")] = None,
+    folder: Annotated[Path, typer.Option(help="where its data and models go")] = Path(".faceseg/cross-validation"),
+) -> None:
+    """Score a recipe on held-out pictures of its training split, at native size; test pictures are not looked at."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+    from faceseg.quiet import import_tensorflow
+
+    here = Path.cwd()
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        about = recipes.with_changes(recipes.read_recipe(name, here), change or [])
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
+        import_tensorflow()
+        from faceseg import cross_validation
+
+        params = Params.model_validate(values)
+        done = []
+        for fold in cross_validation.cross_validate(params, folds, only or [], folder, here):
+            done.append(fold)
+            print(cross_validation.line(f"fold {fold.number}", *cross_validation.pooled([fold])), flush=True)
+        print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
 @app.command()
 def sync() -> None:
     """Deliver to MLflow what it missed while it could not be reached."""
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove the checkpoints of trainings that were not ended; `dvc repro` of the same would go on from them."""
+    from faceseg.tracking import repository_root
+    from faceseg.training.checkpoint import remove_run, runs_in
+
+    removed = 0
+    for run in runs_in(repository_root() / ".faceseg" / "runs"):
+        line = f"{run.path.name}  epoch {run.epoch}, {run.bytes:,} bytes"
+        if run.running or not (dry_run or remove_run(run.path)):
+            print(f"{line}: stays, a process trains in it")
+            continue
+        removed += run.bytes
+        print(line)
+    print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
 
 
 @app.command()
@@ -212,12 +298,15 @@ def ui(
 ) -> None:
     """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
     from faceseg import dashboard
-    from faceseg.tracking import EXPERIMENT, _client, repository_root, tracking_uri
+    from faceseg.tracking import repository_root
+    from faceseg.tracking.store import NoAnswerError, Store, experiment_name, tracking_uri
 
     root = repository_root()
+    store = Store(root)
     try:
-        dashboard.show(_client(root), EXPERIMENT, tracking_uri(root), port, browser)
-    except dashboard.DashboardError as error:
+        store.open()
+        dashboard.show(store.client, experiment_name(), tracking_uri(root), port, browser)
+    except (dashboard.DashboardError, NoAnswerError) as error:
         _fail(str(error))
 
 
@@ -254,6 +343,29 @@ def compare(
     else:
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@verify.callback()
+def verify_all(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Read all outputs, DVC's cache, checkpoints and journals: are they as they were written? 1 when a file is not."""
+    if context.invoked_subcommand is not None:
+        return
+    from faceseg.params import read_params
+    from faceseg.verification.artefacts import verify_artefacts
+
+    try:
+        verified = verify_artefacts(Path.cwd(), read_params().compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(verified.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        verified.show(Console())
+    if not verified.passed:
         raise typer.Exit(1)
 
 

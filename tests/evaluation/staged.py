@@ -51,7 +51,7 @@ def _picture(number: int, width: int, height: int) -> tuple[np.ndarray, np.ndarr
     return image, mask
 
 
-def _write_sources(root: Path) -> Staged:
+def _write_sources(root: Path, scale: int, kind: str) -> Staged:
     (root / "raw").mkdir(parents=True)
     staged = Staged(root, {}, {})
     rows, packs = [], defaultdict(list)
@@ -59,10 +59,11 @@ def _write_sources(root: Path) -> Staged:
         for number, (width, height) in enumerate(SIZES):
             clip = f"clip{number // 2}"
             sample = f"{clip}_{number}"
+            width, height = width * scale, height * scale
             image, mask = _picture(number, width, height)
             staged.images[sample], staged.masks[sample] = image, mask
             buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
+            Image.fromarray(image).save(buffer, kind)
             archive.writestr(f"all/{sample}.png", buffer.getvalue())
             palette = np.zeros((256, 3), np.uint8)
             palette[: len(COLOURS)] = COLOURS
@@ -77,9 +78,12 @@ def _write_sources(root: Path) -> Staged:
     return staged
 
 
-def stage(root: Path, fit: Fit) -> Staged:
-    """The data stages' outputs under ``root``, with every picture in the test split."""
-    staged = _write_sources(root)
+def stage(root: Path, fit: Fit, scale: int = 1, kind: str = "PNG") -> Staged:
+    """The data stages' outputs under ``root``, with every picture in the test split.
+
+    ``scale``: how many times larger than ``SIZES`` the pictures are; ``kind``: their format, whatever they are called.
+    """
+    staged = _write_sources(root, scale, kind)
     params = ResizeParams(size=SIZE, fit=fit, mask_filter="nearest")
     write_resized(root / "raw" / "dataset.zip", root / "merged", root / "resized", params, workers=1)
     about = Description("tiny", SIZE, fit, CLASSES, COLOURS, ())

@@ -1,10 +1,12 @@
 """download: a file comes whole and right, or a person reads why not, from a server that does what servers do."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from faceseg.files import NoRoomError
 from faceseg.sources.download import Address, DownloadError, Patience, downloaded
 from tests.sources.conftest import Site
 
@@ -27,7 +29,7 @@ def got(site: Site, folder: Path, sha256: str | None = SHA256, path: str = "a.tg
     return content
 
 
-def refused(site: Site, folder: Path, message: str, sha256: str | None = SHA256, path: str = "a.tgz") -> None:
+def assert_refused(site: Site, folder: Path, message: str, sha256: str | None = SHA256, path: str = "a.tgz") -> None:
     with (
         pytest.raises(DownloadError, match=message),
         downloaded(Address(site.url(path), path, sha256), folder, QUICK),
@@ -58,6 +60,25 @@ def test_many_cuts_are_no_reason_to_give_up_while_something_comes(served: Site, 
     assert len(served.asked) == 7
 
 
+def test_a_full_disk_while_it_is_used_does_not_lose_it(served: Site, tmp_path: Path) -> None:
+    address = Address(served.url("a.tgz"), "a.tgz", SHA256)
+    with pytest.raises(NoRoomError), downloaded(address, tmp_path, QUICK):
+        raise NoRoomError("no room on the disk for data/raw/dataset.zip")
+    assert got(served, tmp_path) == CONTENT
+    assert len(served.asked) == 1, "it was fetched once"
+
+
+def test_too_little_room_is_said_before_it_comes(served: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with (
+        pytest.raises(NoRoomError, match=r"the download needs about 700,000 bytes more, and 500,000 are free there"),
+        downloaded(Address(served.url("a.tgz"), "a.tgz", SHA256), tmp_path, QUICK),
+    ):
+        raise AssertionError("the block ran without a file")
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_server_without_ranges_sends_all_again(served: Site, tmp_path: Path) -> None:
     served.ranges = False
     served.cut_after = [300_000]
@@ -83,7 +104,9 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(served: Site, tmp_path: P
 
 def test_what_has_come_is_kept_for_the_next_run(served: Site, tmp_path: Path) -> None:
     served.cut_after = [400_000] + [0] * 3
-    refused(served, tmp_path, r"a\.tgz could not be fetched \(.*\), tried 3 times in a row without a byte; look at the")
+    assert_refused(
+        served, tmp_path, r"a\.tgz could not be fetched \(.*\), tried 3 times in a row without a byte; look at the"
+    )
     assert got(served, tmp_path) == CONTENT
     assert served.asked[-1][1] is not None
 
@@ -116,12 +139,14 @@ def test_a_length_above_the_truth_is_a_cut_and_the_rest_is_found_to_be_nothing(s
 def test_a_length_above_the_truth_without_ranges_is_given_up(served: Site, tmp_path: Path) -> None:
     served.claim = 1000
     served.ranges = False
-    refused(served, tmp_path, r"could not be fetched \(.*1000 more expected.*without a byte", None)
+    assert_refused(served, tmp_path, r"could not be fetched \(.*1000 more expected.*without a byte", None)
 
 
 def test_a_length_below_the_truth_is_found_by_the_checksum(served: Site, tmp_path: Path) -> None:
     served.claim = -1000
-    refused(served, tmp_path, f"checksum mismatch: the file has sha256 [0-9a-f]+, expected {SHA256}.*copy that you")
+    assert_refused(
+        served, tmp_path, f"checksum mismatch: the file has sha256 [0-9a-f]+, expected {SHA256}.*copy that you"
+    )
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -142,12 +167,12 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_says(served: Site, 
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_server_that_stays_busy_is_given_up(served: Site, tmp_path: Path, status: int) -> None:
     served.statuses = [(status, {})] * 9
-    refused(served, tmp_path, rf"could not be fetched \({status} .*tried 3 times in a row")
+    assert_refused(served, tmp_path, rf"could not be fetched \({status} .*tried 3 times in a row")
     assert len(served.asked) == 3
 
 
 def test_an_address_without_a_file_is_given_up_at_once(served: Site, tmp_path: Path) -> None:
-    refused(served, tmp_path, r"b\.tgz could not be fetched \(404 .*look whether the address", path="b.tgz")
+    assert_refused(served, tmp_path, r"b\.tgz could not be fetched \(404 .*look whether the address", path="b.tgz")
     assert len(served.asked) == 1
 
 

@@ -43,7 +43,7 @@ def unpacked(folder: Path) -> Path:
     return folder
 
 
-def fetched(dataset: Dataset, source: str, root: Path) -> bytes:
+def checked_archive(dataset: Dataset, source: str, root: Path) -> bytes:
     """The archive that comes of a source; source.json agrees with it, and nothing else is left."""
     out = root / "out"
     about = fetch(dataset, source, root, out, DRAWN, 1)
@@ -60,7 +60,7 @@ def fetched(dataset: Dataset, source: str, root: Path) -> bytes:
     return content
 
 
-def refused(dataset: Dataset, source: str, root: Path, message: str) -> None:
+def assert_refused(dataset: Dataset, source: str, root: Path, message: str) -> None:
     """Both the check and the work say so, and no archive is left."""
     with pytest.raises(SourceError, match=message):
         check_source(dataset, source, root)
@@ -71,15 +71,15 @@ def refused(dataset: Dataset, source: str, root: Path, message: str) -> None:
 
 def test_a_local_zip_is_copied(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", "any/folder/", {"README": b"stays"})
-    assert fetched(FRONTAL, "a.zip", tmp_path) == path.read_bytes()
-    assert fetched(FRONTAL, str(path), tmp_path) == path.read_bytes()
+    assert checked_archive(FRONTAL, "a.zip", tmp_path) == path.read_bytes()
+    assert checked_archive(FRONTAL, str(path), tmp_path) == path.read_bytes()
 
 
 def test_a_folder_is_packed_without_what_is_not_of_the_dataset(tmp_path: Path) -> None:
     folder = unpacked(tmp_path / "faces")
     (folder / "V2/Train_RGB/.1.bmp").write_bytes(b"hidden")
     (folder / "notes.txt").write_bytes(b"mine")
-    content = fetched(FRONTAL, "faces", tmp_path)
+    content = checked_archive(FRONTAL, "faces", tmp_path)
     with zipfile.ZipFile(tmp_path / "out/dataset.zip") as archive:
         assert {info.filename: archive.read(info) for info in archive.infolist()} == FILES
         assert archive.namelist() == sorted(FILES)
@@ -87,36 +87,38 @@ def test_a_folder_is_packed_without_what_is_not_of_the_dataset(tmp_path: Path) -
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     (tmp_path / "deeper").mkdir()
     folder.rename(tmp_path / "deeper/faces")
-    assert fetched(FRONTAL, "deeper", tmp_path) == content
+    assert checked_archive(FRONTAL, "deeper", tmp_path) == content
 
 
 def test_the_folder_itself_may_be_part_of_the_layout(tmp_path: Path) -> None:
     unpacked(tmp_path)
-    fetched(FRONTAL, "V2", tmp_path)
+    assert checked_archive(FRONTAL, "V2", tmp_path) == checked_archive(FRONTAL, ".", tmp_path)
 
 
 def test_a_drawn_dataset(tmp_path: Path) -> None:
     dataset = catalog.load("synthetic-faces")
-    content = fetched(dataset, PUBLISHED, tmp_path)
+    content = checked_archive(dataset, PUBLISHED, tmp_path)
     with Archive(tmp_path / "out/dataset.zip") as archive:
         assert len(archive.names) == 2 * (2 + 1) * 2
         assert archive.names[0].startswith("All_data/train/image/")
-    assert fetched(dataset, "data/published/", tmp_path) == content
+    assert checked_archive(dataset, "data/published/", tmp_path) == content
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    refused(
+    assert_refused(
         FRONTAL, "faces.zip", tmp_path, r"dataset.source: .*/faces.zip: there is no such file or folder; expected a "
     )
 
 
 @pytest.mark.parametrize("url", ["https://a.org/b.zip", "http://a.org/b.zip", "s3://a/b"])
 def test_an_address_belongs_in_a_description(tmp_path: Path, url: str) -> None:
-    refused(FRONTAL, url, tmp_path, f"got the address '{url}', expected data/published, .* belong in a description")
+    assert_refused(
+        FRONTAL, url, tmp_path, f"got the address '{url}', expected data/published, .* belong in a description"
+    )
 
 
 def test_what_lies_on_kaggle(tmp_path: Path) -> None:
-    refused(
+    assert_refused(
         catalog.load("multiclass-face"),
         PUBLISHED,
         tmp_path,
@@ -130,19 +132,19 @@ def test_an_empty_source(tmp_path: Path, name: str) -> None:
         zipfile.ZipFile(tmp_path / name, "w").close()
     else:
         (tmp_path / name).mkdir()
-    refused(
+    assert_refused(
         FRONTAL, name, tmp_path, r"dataset.source: .*none of its 0 files \(it is empty\) is laid out as fasseg-fron"
     )
 
 
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "faces.zip").write_bytes(zipped(tmp_path / "whole.zip").read_bytes()[:-30])
-    refused(FRONTAL, "faces.zip", tmp_path, r"dataset.source: .*faces.zip is not a whole zip archive")
+    assert_refused(FRONTAL, "faces.zip", tmp_path, r"dataset.source: .*faces.zip is not a whole zip archive")
 
 
 def test_another_dataset(tmp_path: Path) -> None:
     zipped(tmp_path / "faces.zip")
-    refused(
+    assert_refused(
         catalog.load("multiclass-face"), "faces.zip", tmp_path, "laid out as multiclass-face is.*or dataset.name to"
     )
 
@@ -150,7 +152,7 @@ def test_another_dataset(tmp_path: Path) -> None:
 def test_a_link_in_a_folder(tmp_path: Path) -> None:
     folder = unpacked(tmp_path / "faces")
     (folder / "V2/Train_RGB/2.bmp").symlink_to(folder / "V2/Train_RGB/1.bmp")
-    refused(FRONTAL, "faces", tmp_path, r"holds the link .*V2/Train_RGB/2.bmp; expected files")
+    assert_refused(FRONTAL, "faces", tmp_path, r"holds the link .*V2/Train_RGB/2.bmp; expected files")
 
 
 def test_two_copies_in_a_folder(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def published(url: str, checks: str, sha256: str) -> Dataset:
 def test_an_archive_from_its_address(tmp_path: Path, served: Callable[[str], str]) -> None:
     path = zipped(tmp_path / "served/a.zip", "root-1/")
     dataset = published(served("a.zip"), "archive", hashlib.sha256(path.read_bytes()).hexdigest())
-    assert fetched(dataset, PUBLISHED, tmp_path) == path.read_bytes()
+    assert checked_archive(dataset, PUBLISHED, tmp_path) == path.read_bytes()
 
 
 def test_content_from_its_address_gives_one_archive_however_it_is_packed(
@@ -203,10 +205,10 @@ def test_content_from_its_address_gives_one_archive_however_it_is_packed(
 ) -> None:
     zipped(tmp_path / "served/a.zip", "root-1/", {"V1/1.bmp": b"not of this dataset"})
     zipped(tmp_path / "served/b.zip", "root-2/")
-    first = fetched(published(served("a.zip"), "content", CONTENT_SHA256), PUBLISHED, tmp_path)
-    assert fetched(published(served("b.zip"), "content", CONTENT_SHA256), PUBLISHED, tmp_path) == first
+    first = checked_archive(published(served("a.zip"), "content", CONTENT_SHA256), PUBLISHED, tmp_path)
+    assert checked_archive(published(served("b.zip"), "content", CONTENT_SHA256), PUBLISHED, tmp_path) == first
     unpacked(tmp_path / "faces")
-    assert fetched(FRONTAL, "faces", tmp_path) == first
+    assert checked_archive(FRONTAL, "faces", tmp_path) == first
 
 
 @pytest.mark.parametrize("checks", ["archive", "content"])
@@ -228,7 +230,7 @@ def test_an_address_without_a_file(tmp_path: Path, served: Callable[[str], str])
 
 def test_a_failed_run_takes_the_old_description_of_the_archive_along(tmp_path: Path) -> None:
     zipped(tmp_path / "a.zip")
-    fetched(FRONTAL, "a.zip", tmp_path)
+    checked_archive(FRONTAL, "a.zip", tmp_path)
     unpacked(tmp_path / "faces/old")
     unpacked(tmp_path / "faces/new")
     with pytest.raises(SourceError):

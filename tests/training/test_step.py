@@ -54,7 +54,7 @@ def theirs(optimizer: keras.Optimizer, batch_size: int = 4) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in model.weights]
 
 
-def same(got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+def assert_same(got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
@@ -80,7 +80,7 @@ def same(got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     ids=["nesterov", "sgd-decay", "adam", "adamw"],
 )
 def test_optimizers_are_those_of_keras(chosen: dict[str, Any], expected: Any) -> None:
-    same(ours(learning_rate=0.05, optimizer=chosen), theirs(expected()))
+    assert_same(ours(learning_rate=0.05, optimizer=chosen), theirs(expected()))
 
 
 SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
@@ -88,20 +88,20 @@ SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
 
 def test_clipping_is_by_the_length_of_the_whole_gradient() -> None:
     clipped = ours(learning_rate=0.5, optimizer=SGD, clip_norm=0.01)
-    same(clipped, theirs(keras.optimizers.SGD(0.5, global_clipnorm=0.01)))
+    assert_same(clipped, theirs(keras.optimizers.SGD(0.5, global_clipnorm=0.01)))
     start = [np.asarray(weight) for weight in linear_model().weights]
     moved = np.sqrt(sum(np.sum((now - then) ** 2) for now, then in zip(clipped, start, strict=True)))
     assert 0 < moved <= STEPS * 0.5 * 0.01 * 1.0001
 
 
 def test_a_long_limit_clips_nothing() -> None:
-    same(ours(optimizer=SGD, clip_norm=1e6), ours(optimizer=SGD))
+    assert_same(ours(optimizer=SGD, clip_norm=1e6), ours(optimizer=SGD))
 
 
 @pytest.mark.parametrize("parts", [2, 4])
 def test_the_mean_over_parts_is_the_whole(parts: int) -> None:
     """Cross-entropy of pictures with as many scored pixels, without batch statistics: nothing else may differ."""
-    same(ours(optimizer=SGD, accumulate=parts, clip_norm=0.05), ours(optimizer=SGD, clip_norm=0.05))
+    assert_same(ours(optimizer=SGD, accumulate=parts, clip_norm=0.05), ours(optimizer=SGD, clip_norm=0.05))
 
 
 def test_float16_is_clipped_by_its_unscaled_length() -> None:
@@ -110,7 +110,7 @@ def test_float16_is_clipped_by_its_unscaled_length() -> None:
         scaled = ours(optimizer=SGD, clip_norm=0.01, precision="mixed_float16", learning_rate=0.5)
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-    same(scaled, ours(optimizer=SGD, clip_norm=0.01, learning_rate=0.5))
+    assert_same(scaled, ours(optimizer=SGD, clip_norm=0.01, learning_rate=0.5))
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.99])

@@ -57,6 +57,7 @@ class Archive:
             self._zip.close()
             raise
         self.names = sorted(info.filename for info in infos if not info.is_dir())
+        self.packed_bytes = {info.filename: info.compress_size for info in infos}
 
     def read(self, member: str) -> bytes:
         """The content of a member; never longer than the directory says.

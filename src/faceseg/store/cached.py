@@ -19,6 +19,7 @@ import numpy as np
 from faceseg.files import sha256, write_csv, write_json
 from faceseg.labels.classes import IGNORED
 from faceseg.progress import track
+from faceseg.running.workers import processes
 from faceseg.store.duplicates import Duplicates, Placed, across_splits
 from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import pack_of
@@ -225,7 +226,7 @@ def _fill(
     for split, samples in rows.items():
         for n, sample in enumerate(samples):
             jobs[pack_of(sample.clip)].append(_Place(sample, split, *divmod(n, shard_size)))
-    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
+    parallel = processes(workers, return_as="generator_unordered")
     done = parallel(
         joblib.delayed(_fill_rows)(
             work, places, {p.sample.id: earlier[p.sample.id] for p in places if p.sample.id in earlier}
@@ -295,7 +296,7 @@ def _shard_facts(
     """The manifest's entry of every shard of every split."""
     lengths = {split: shard_rows(len(samples), shard_size) for split, samples in rows.items()}
     paths = [folder / split / name for split in rows for n in range(len(lengths[split])) for name in shard_names(n)]
-    digests = iter(joblib.Parallel(n_jobs=workers or joblib.cpu_count())(joblib.delayed(_seal)(p) for p in paths))
+    digests = iter(processes(workers)(joblib.delayed(_seal)(p) for p in paths))
     facts: dict[str, list[dict[str, Any]]] = {}
     for split in rows:
         facts[split] = []

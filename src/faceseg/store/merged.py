@@ -20,9 +20,10 @@ from faceseg.labels.classes import IGNORED, palette
 from faceseg.labels.merge import lookup_table, merge_ids, merge_pixels
 from faceseg.params import MergeParams
 from faceseg.progress import track
+from faceseg.running.workers import processes
 from faceseg.sources.archive import Archive, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
-from faceseg.sources.pairing import Pairing, Sample, pair_archive
+from faceseg.sources.pairing import Pairing, Sample, matches, pair_archive
 from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
 from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
 from faceseg.store.pairs import Members, RejectedError, sound_mask
@@ -154,7 +155,7 @@ def write_merged(
     earlier = read_origins(origins)
     work = _Work(raw, out, dataset, merge, _basis(dataset, merge))
     (out / INDEX).unlink(missing_ok=True)
-    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
+    parallel = processes(workers, return_as="generator_unordered")
     done = parallel(
         joblib.delayed(_write_pack)(work, number, samples, {s.id: earlier[s.id] for s in samples if s.id in earlier})
         for number, samples in sorted(jobs.items())
@@ -182,6 +183,21 @@ def write_merged(
     )
     write_origins(origins, records)
     return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
+
+
+def least_bytes(raw: Path, dataset: Dataset) -> int:
+    """What the masks will take on the disk at least: a palette alone has most of a kilobyte.
+
+    Beyond that the size of the packed masks that come is the only hint, and four times more than was ever needed.
+
+    Raises:
+        MissingInputError: when the archive is not there.
+    """
+    if not raw.exists():
+        raise MissingInputError(f"{raw} is not there")
+    with Archive(raw) as archive:
+        masks = [match.name for match in matches(archive.names, dataset) if match.role == "mask"]
+        return sum(archive.packed_bytes[name] for name in masks) // 4
 
 
 def _refuse_too_many(rejections: Sequence[Rejection], pairing: Pairing, max_rejected: float, path: Path) -> None:

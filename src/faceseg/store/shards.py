@@ -20,7 +20,7 @@ from faceseg.store.splits import SPLITS
 
 MANIFEST = "cache.json"
 INDEX = "index.csv"
-WRITING = ".writing"  # folder of the cache in which a build makes its splits
+WRITING = ".splits.tmp"  # folder of the cache in which a build makes its splits, named as unfinished
 
 
 def shard_names(number: int) -> tuple[str, str]:
