@@ -69,6 +69,7 @@ def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, 
     description = read_description(sources.models)
     curves = list(read_csv(sources.metrics / "plots" / "curves.csv"))
     total = evaluation.native.sum(axis=0)
+    sizes = read_json(sources.metrics / "splits.json")["sizes"]
     means, class_intervals = intervals(Measured(evaluation.classes, by_clip(evaluation)))
     return {
         "clips": len(set(evaluation.clips)),
@@ -91,7 +92,7 @@ def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, 
         "confusion": _by_row(total),
         "charts": [_chart(title, names, curves) for title, names in CHARTS.items()],
         "curves": curves,
-        "splits": read_json(sources.metrics / "splits.json")["sizes"],
+        "splits": {name: sizes[name] for name in SPOKEN if name in sizes},
         "distribution": _distribution(read_csv(sources.metrics / "plots" / "classes.csv")),
         "spoken": SPOKEN,
         "training": read_json(sources.metrics / "train.json"),
