@@ -17,7 +17,7 @@ from PIL import Image
 from faceseg import dashboard
 from tests.browser import chromium
 
-PATIENCE_MS = 240_000
+PATIENCE_MS = 480_000
 EPOCHS = 3
 CLASSES = ("skin", "eyes")
 
