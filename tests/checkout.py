@@ -44,6 +44,7 @@ class Repository:
             "data/published",
             "data/no-model",
             ".dvc/config",
+            ".dvc/.gitignore",
             ".ci",
             ".dvc/plots",
         ):

@@ -199,6 +199,9 @@ def models(
 def recipe(
     name: str = typer.Argument("", help="Of recipes/; without one they are listed."),
     source: str = typer.Option("", help="dataset.source on this machine; as params.yaml has it where it is left out."),
+    init_from: str = typer.Option(
+        "", help="model.init_from on this machine; as the recipe has it where it is left out."
+    ),
 ) -> None:
     """Run a recipe as a DVC experiment of its name."""
     import yaml
@@ -216,9 +219,10 @@ def recipe(
         return
     try:
         workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-        values = recipes.recipe_values(
-            recipes.read_recipe(name, here), recipes.committed_params(here), source or workspace["dataset"]["source"]
-        )
+        about = recipes.read_recipe(name, here)
+        if init_from:
+            about = recipes.begun_from(about, init_from)
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
         _check(Params.model_validate(values))
         status = recipes.run_experiment(name, recipes.overrides(values, workspace), here)
     except (ValueError, OSError) as error:
@@ -258,6 +262,31 @@ def cross_validate(
         print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
     except (ValueError, OSError) as error:
         _fail(str(error))
+
+
+@app.command("convert-vgg-face")
+def convert_vgg_face(
+    file: Annotated[
+        Path, typer.Argument(help="vgg-face.mat of MatConvNet's page, or vgg_face.mat of Oxford's archive")
+    ],
+    out: Annotated[Path, typer.Argument(help="a folder, for model.init_from")],
+    sha256: Annotated[str | None, typer.Option(help="refuse a file with another one")] = None,
+) -> None:
+    """Convert VGG-Face's convolutions into a start for VGG-16 encoders."""
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg import vgg_face
+
+    try:
+        done = vgg_face.convert(file, out, sha256)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    known = "is" if done.published else "is not"
+    print(f"{file}: sha256 {done.sha256}; its MD5 {known} the one that MatConvNet publishes for vgg-face.mat")
+    if not done.own_mean:
+        print(f"it holds no averageImage: took {vgg_face.MEAN}, as Oxford's demonstration does")
+    print(f"{out}: for model.init_from with model.backbone vgg16; {vgg_face.LICENCE}")
 
 
 @app.command()
