@@ -51,6 +51,15 @@ def test_a_recipe_fits_its_dataset_and_builds_its_model(name: str) -> None:
     assert model.output_shape == (None, params.resize.size, params.resize.size, len(merge.classes))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_a_test_split(name: str) -> None:
+    """Of the dataset's own, or carved from its clips; otherwise the cache stage would refuse the recipe."""
+    params = described(name)
+    layout = catalog.load(params.dataset.name).layout
+    own = "test" in layout.splits or (layout.lists is not None and "test" in layout.lists.files)
+    assert own if params.split.by == "own" else params.split.test > 0
+
+
 def recipe(**params: Any) -> Recipe:
     words = dict.fromkeys(("title", "cost", "published", "note", "score", "machine", "commit"), "")
     return Recipe.model_validate({**words, "params": params})
