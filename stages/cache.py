@@ -5,9 +5,12 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("data/cache", "data/origins/cache.csv", "metrics/splits.json", "metrics/plots/classes.csv")
+
 
 def main() -> None:
     from faceseg.params import read_params
+    from faceseg.running.room import room_for
     from faceseg.sources import catalog
     from faceseg.store.cached import Description, write_cache, write_metrics
     from faceseg.store.resized import read_index
@@ -27,16 +30,20 @@ def main() -> None:
     )
 
     began = time.perf_counter()
-    split_of = assign(read_index(resized), params.split, params.dataset.limit, merge.classes)
-    written = write_cache(
-        resized,
-        Path("data/cache"),
-        about,
-        split_of,
-        cache.shard_size,
-        params.compute.workers,
-        Path("data/origins/cache.csv"),
-    )
+    rows = read_index(resized)
+    split_of = assign(rows, params.split, params.dataset.limit, merge.classes)
+    # The last build stays until the new one is whole, so all of it is needed anew.
+    pixels = sum(row.clip in split_of for row in rows) * resize.size**2
+    with room_for("the cache", {Path("data/cache"): 4 * pixels}):
+        written = write_cache(
+            resized,
+            Path("data/cache"),
+            about,
+            split_of,
+            cache.shard_size,
+            params.compute.workers,
+            Path("data/origins/cache.csv"),
+        )
     write_metrics(written, Path("metrics/splits.json"), Path("metrics/plots/classes.csv"))
     for split, names in written.absent.items():
         if names:
@@ -50,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("cache", main, OUTS)

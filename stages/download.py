@@ -5,6 +5,8 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("data/raw",)
+
 
 def main() -> None:
     from faceseg.params import read_params
@@ -30,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("download", main, OUTS)

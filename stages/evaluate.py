@@ -1,26 +1,31 @@
 """evaluate: the model on the test split, at the training size and at native size; sample pictures and the report."""
 
-import os
 import time
 from pathlib import Path
 
 from stages import run
+
+OUTS = ("metrics/evaluate.json", "metrics/summary.json", "metrics/plots/confusion.csv", "metrics/clips.csv", "reports")
+SAMPLE_BYTES = 50_000  # of a strip and its place in the report, at least; 150,000 to 260,000 were measured
 
 
 def main() -> None:
     from faceseg.quiet import import_tensorflow
 
     import_tensorflow()
+    from faceseg.evaluation.confusion_picture import draw_confusion
     from faceseg.evaluation.evaluate import evaluate, write_scores, write_summary
     from faceseg.evaluation.originals import Originals
-    from faceseg.evaluation.predict import load_model, read_description
+    from faceseg.evaluation.predict import DESCRIPTION, WEIGHTS, load_model, read_description, with_mirror_image
     from faceseg.evaluation.report import Sources, write_report
     from faceseg.evaluation.samples import draw_samples
-    from faceseg.files import read_json
+    from faceseg.files import atomic_write, read_json
     from faceseg.params import read_params
+    from faceseg.running.room import room_for
     from faceseg.store.shards import Cache
-    from faceseg.tracking import Tracker, repository_root
+    from faceseg.tracking import Evaluated, Tracker, cache_datasets, flatten, repository_root
     from faceseg.training import setup
+    from faceseg.training.checkpoint import forget
 
     params = read_params()
     models, metrics, reports = Path("models"), Path("metrics"), Path("reports")
@@ -31,17 +36,47 @@ def main() -> None:
     setup.prepare(seed=0, precision="float32", deterministic=True)
     cache = Cache.open(Path("data/cache"))
     model = load_model(models, cache)
-    with Originals(raw, Path("data/merged")) as originals:
+    if params.evaluate.flip:
+        model = with_mirror_image(model, cache.mirror)
+    # The model is DVC's now: nobody needs what its training could go on from.
+    forget(repository_root() / ".faceseg" / "runs", read_description(models)["made_from"])
+    with (
+        room_for("the evaluation", {reports: SAMPLE_BYTES * params.evaluate.samples}),
+        Originals(raw, Path("data/merged")) as originals,
+    ):
         evaluation = evaluate(model, cache, originals, params.evaluate.batch_size)
         samples = draw_samples(evaluation, model, cache, originals, params.evaluate.samples, reports / "samples")
-    write_scores(evaluation, metrics / "evaluate.json", metrics / "plots" / "confusion.csv", metrics / "clips.csv")
-    write_summary(metrics / "summary.json", evaluation, read_json(metrics / "train.json"))
-    write_report(reports / "report.html", evaluation, samples, cache, Sources(raw.parent, models, metrics))
+        write_scores(evaluation, metrics / "evaluate.json", metrics / "plots" / "confusion.csv", metrics / "clips.csv")
+        write_summary(metrics / "summary.json", evaluation, read_json(metrics / "train.json"))
+        write_report(reports / "report.html", evaluation, samples, cache, Sources(raw.parent, models, metrics))
+        with atomic_write(reports / "confusion.png") as file:
+            draw_confusion(evaluation.native.sum(axis=0), evaluation.classes).save(file, "PNG", optimize=True)
     seconds = time.perf_counter() - began
 
-    tracker = Tracker(repository_root(), {}, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
+    tracker = Tracker(repository_root(), {}, {})
     if tracker.find(read_description(models)["weights_sha256"]):
-        tracker.evaluated(evaluation.headlines(), [metrics / "evaluate.json", reports / "report.html"])
+        shown = {
+            "evaluation/evaluate.json": metrics / "evaluate.json",
+            "evaluation/clips.csv": metrics / "clips.csv",
+            "evaluation/confusion.csv": metrics / "plots" / "confusion.csv",
+            "evaluation/confusion.png": reports / "confusion.png",
+            "report.html": reports / "report.html",
+            **{f"samples/{sample.path.name}": sample.path for sample in samples},
+        }
+        tracker.evaluated(
+            Evaluated(
+                metrics=evaluation.headlines(),
+                files=shown,
+                weights=models / WEIGHTS,
+                description=models / DESCRIPTION,
+                dataset=cache.dataset,
+                flip=params.evaluate.flip,
+                tags=flatten({"evaluate": params.evaluate.model_dump()}),
+                datasets=cache_datasets(cache.folder, raw.parent, ("test",)),
+            )
+        )
+    else:
+        print("evaluate: this model was not trained in this repository, so its evaluation is not in MLflow")
 
     scores = evaluation.native_scores
     print(
@@ -52,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("evaluate", main, OUTS)

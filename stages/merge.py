@@ -5,25 +5,23 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("data/merged", "data/origins/merge.csv", "metrics/data.json")
+
 
 def main() -> None:
     from faceseg.files import write_json
     from faceseg.params import read_params
+    from faceseg.running.room import room_for, still_to_write
     from faceseg.sources import catalog
-    from faceseg.store.merged import write_merged
+    from faceseg.store.merged import least_bytes, write_merged
 
     params = read_params()
     dataset = catalog.load(params.dataset.name, params.dataset.folder)
 
     began = time.perf_counter()
-    merged = write_merged(
-        Path("data/raw/dataset.zip"),
-        Path("data/merged"),
-        dataset,
-        params.merge,
-        params.compute.workers,
-        Path("data/origins/merge.csv"),
-    )
+    raw, out = Path("data/raw/dataset.zip"), Path("data/merged")
+    with room_for("merge", {out: still_to_write(out, least_bytes(raw, dataset))}):
+        merged = write_merged(raw, out, dataset, params.merge, params.compute.workers, Path("data/origins/merge.csv"))
     metrics = merged.metrics()
     write_json(Path("metrics/data.json"), metrics)
 
@@ -39,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("merge", main, OUTS)

@@ -5,22 +5,27 @@ from pathlib import Path
 
 from stages import run
 
+OUTS = ("data/resized", "data/origins/resize.csv")
+
 
 def main() -> None:
     from faceseg.params import read_params
-    from faceseg.store.resized import write_resized
+    from faceseg.running.room import room_for, still_to_write
+    from faceseg.store.resized import least_bytes, write_resized
 
     params = read_params()
     resize = params.resize
     began = time.perf_counter()
-    pictures = write_resized(
-        raw=Path("data/raw/dataset.zip"),
-        merged=Path("data/merged"),
-        out=Path("data/resized"),
-        params=resize,
-        workers=params.compute.workers,
-        origins=Path("data/origins/resize.csv"),
-    )
+    merged, out = Path("data/merged"), Path("data/resized")
+    with room_for("resize", {out: still_to_write(out, least_bytes(merged, resize.size))}):
+        pictures = write_resized(
+            raw=Path("data/raw/dataset.zip"),
+            merged=merged,
+            out=out,
+            params=resize,
+            workers=params.compute.workers,
+            origins=Path("data/origins/resize.csv"),
+        )
     seconds = time.perf_counter() - began
     print(
         f"resize: {pictures} pictures of {resize.size} x {resize.size} ({resize.fit}, {resize.mask_filter} masks), "
@@ -29,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("resize", main, OUTS)

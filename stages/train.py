@@ -1,10 +1,11 @@
 """train: the cache in, a model out; every epoch goes to the curves and, as it happens, to the journal and MLflow."""
 
-import os
 import time
 from pathlib import Path
 
 from stages import run
+
+OUTS = ("models", "metrics/train.json", "metrics/plots/curves.csv")
 
 
 def main() -> None:
@@ -12,22 +13,24 @@ def main() -> None:
 
     import_tensorflow()
     from faceseg.params import read_params
-    from faceseg.tracking import Tracker, flatten, repository_root
+    from faceseg.tracking import Tracker, cache_datasets, flatten, repository_root, run_tags
     from faceseg.training.initial import initial_folder
     from faceseg.training.train import Outputs, train
 
     params = read_params()
     root = repository_root()
     outputs = Outputs(models=Path("models"), metrics=Path("metrics"))
-    settings = flatten({"model": params.model.model_dump(), "train": params.train.model_dump()})
-    tracker = Tracker(root, settings, {"dvc.exp": os.environ.get("DVC_EXP_NAME", "workspace")})
+    # The run shows every parameter that it came from, not the stage's own alone.
+    everything = read_params().model_dump(exclude={"evaluate", "compute"})
+    datasets = cache_datasets(Path("data/cache"), Path("data/raw"), ("train", "val"))
 
     began = time.perf_counter()
     # Relative to the working directory, as DVC's own check of the dependency is.
     initial = initial_folder(params.model.init_from, Path.cwd())
     runs = root / ".faceseg" / "runs"
-    trained = train(Path("data/cache"), params.model, params.train, runs, outputs, tracker, initial)
-    tracker.trained(trained.model_sha256, [outputs.curves, outputs.description])
+    with Tracker(root, flatten(everything), run_tags(Path.cwd()), datasets) as tracker:
+        trained = train(Path("data/cache"), params.model, params.train, runs, outputs, tracker, initial)
+        tracker.trained(trained.model_sha256, {"curves.csv": outputs.curves, "model.json": outputs.description})
 
     kept = trained.kept
     score = f"val mIoU {kept.val_iou:.3f}" if kept.val_iou is not None else f"train mIoU {kept.iou:.3f}"
@@ -39,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("train", main, OUTS, ends_itself=True)

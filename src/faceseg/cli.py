@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What DVC and MLflow lack, for a faceseg pipeline.")
-verify = typer.Typer(no_args_is_help=True, help="Integrity of data and of what was built from it.")
+verify = typer.Typer(invoke_without_command=True)
 app.add_typer(verify, name="verify")
 
 RAW = Path("data/raw/dataset.zip")
@@ -45,41 +45,19 @@ def _check(params: Any) -> None:
 
 
 @app.command()
-def summary() -> None:
+def summary(
+    without: Annotated[list[str] | None, typer.Option(help="a test clip to leave out, as often as wanted")] = None,
+) -> None:
     """Show the scores of the evaluated model, and where its pictures and curves are."""
-    from faceseg.files import read_json
+    from faceseg import scores
 
-    metrics = Path("metrics")
-    missing = [path for path in (metrics / "evaluate.json", metrics / "splits.json") if not path.exists()]
-    if missing:
-        _fail(f"{missing[0]} is not there; `make repro` makes it")
-    scores = read_json(metrics / "evaluate.json")
-    sizes = read_json(metrics / "splits.json")["sizes"]
-    console = Console()
-    console.print(_score_table(scores["native"]))
-    native, cached = scores["native"], scores["cached"]
-    console.print(
-        f"test mIoU {native['miou']:.3f}, mean F1 {native['mf1']:.3f}, pixel accuracy {native['pixel_accuracy']:.3f} "
-        f"at native size (mIoU {cached['miou']:.3f} at the training size), "
-        f"{sizes['test']['pictures']} pictures of {sizes['test']['clips']} clips",
-        soft_wrap=True,
-    )
-    console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
-    console.print(
-        "curves    metrics/plots/curves.csv, `dvc plots show`, or `make ui` for MLflow", soft_wrap=True, highlight=False
-    )
-
-
-def _score_table(scores: dict[str, Any]) -> Table:
-    table = Table(title="Test split, native size")
-    table.add_column("class")
-    for name in ("IoU", "F1", "precision", "recall"):
-        table.add_column(name, justify="right")
-    for name, values in scores["per_class"].items():
-        table.add_row(name, *(f"{values[key]:.3f}" for key in ("iou", "f1", "precision", "recall")))
-    for name in scores["absent"]:
-        table.add_row(name, "absent", "", "", "")
-    return table
+    try:
+        if without:
+            scores.show_without(set(without), Console())
+        else:
+            scores.show(Console())
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -197,6 +175,40 @@ def recipe(
     raise typer.Exit(status)
 
 
+@app.command("cross-validate")
+def cross_validate(
+    name: Annotated[str, typer.Argument(help="of recipes/")],
+    source: Annotated[str, typer.Option(help="dataset.source on this machine; as params.yaml has it without")] = "",
+    folds: Annotated[int, typer.Option(help="parts that the training clips are dealt into")] = 4,
+    only: Annotated[list[int] | None, typer.Option(help="number of a fold to run, as often as wanted")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", "-S", help="key=value over the recipe's")] = None,
+    folder: Annotated[Path, typer.Option(help="where its data and models go")] = Path(".faceseg/cross-validation"),
+) -> None:
+    """Score a recipe on held-out pictures of its training split, at native size; test pictures are not looked at."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+    from faceseg.quiet import import_tensorflow
+
+    here = Path.cwd()
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        about = recipes.with_changes(recipes.read_recipe(name, here), change or [])
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
+        import_tensorflow()
+        from faceseg import cross_validation
+
+        params = Params.model_validate(values)
+        done = []
+        for fold in cross_validation.cross_validate(params, folds, only or [], folder, here):
+            done.append(fold)
+            print(cross_validation.line(f"fold {fold.number}", *cross_validation.pooled([fold])), flush=True)
+        print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
 @app.command("convert-vgg-face")
 def convert_vgg_face(
     file: Annotated[
@@ -228,10 +240,48 @@ def sync() -> None:
     from faceseg.tracking import repository_root
     from faceseg.tracking import sync as deliver_all
 
-    delivered, failures = deliver_all(repository_root())
-    print(f"{delivered} lines delivered")
+    delivery, failures = deliver_all(repository_root())
+    print(f"{delivery.lines} lines delivered", *delivery.notes, sep="\n")
     if failures:
         _fail("\n".join(["not delivered (the journal keeps them):", *failures]))
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove the checkpoints of trainings that were not ended; `dvc repro` of the same would go on from them."""
+    from faceseg.tracking import repository_root
+    from faceseg.training.checkpoint import remove_run, runs_in
+
+    removed = 0
+    for run in runs_in(repository_root() / ".faceseg" / "runs"):
+        line = f"{run.path.name}  epoch {run.epoch}, {run.bytes:,} bytes"
+        if run.running or not (dry_run or remove_run(run.path)):
+            print(f"{line}: stays, a process trains in it")
+            continue
+        removed += run.bytes
+        print(line)
+    print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of 127.0.0.1")] = 5000,
+    browser: Annotated[bool, typer.Option(help="open it where there is a screen")] = True,
+) -> None:
+    """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
+    from faceseg import dashboard
+    from faceseg.tracking import repository_root
+    from faceseg.tracking.store import NoAnswerError, Store, experiment_name, tracking_uri
+
+    root = repository_root()
+    store = Store(root)
+    try:
+        store.open()
+        dashboard.show(store.client, experiment_name(), tracking_uri(root), port, browser)
+    except (dashboard.DashboardError, NoAnswerError) as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -268,6 +318,67 @@ def compare(
         Console().print(comparison_page.to_terminal(comparison, *sides))
     if fail_if_worse and comparison.verdict == "worse":
         raise typer.Exit(1)
+
+
+@verify.callback()
+def verify_all(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Read all outputs, DVC's cache, checkpoints and journals: are they as they were written? 1 when a file is not."""
+    if context.invoked_subcommand is not None:
+        return
+    from faceseg.params import read_params
+    from faceseg.verification.artefacts import verify_artefacts
+
+    try:
+        verified = verify_artefacts(Path.cwd(), read_params().compute.workers)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(verified.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        verified.show(Console())
+    if not verified.passed:
+        raise typer.Exit(1)
+
+
+@verify.command("model")
+def verify_model(
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="Another model's folder or model.json; left out: what would be trained here now."),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="The folder of the model.")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Explain why two models differ: name what their bits depend on and what is not the same; 1 when they differ."""
+    from faceseg.verification.model import compare_models
+
+    try:
+        comparison = compare_models(models, _trained_here() if other is None else other)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        comparison.show(Console())
+    if not comparison.same:
+        raise typer.Exit(1)
+
+
+def _trained_here() -> dict[str, Any]:
+    """All that the bits of a model would depend on that is trained here now."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.training.initial import initial_folder
+    from faceseg.training.train import identity_of
+
+    params = read_params()
+    initial = initial_folder(params.model.init_from, Path.cwd())
+    return identity_of(Path("data/cache"), params.model, params.train, initial)
 
 
 @verify.command("data")

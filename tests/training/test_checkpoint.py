@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from faceseg.training.checkpoint import RunFolder, differences
+from faceseg.training.checkpoint import RunFolder, differences, forget, remove_run, runs_in
 
 
 def arrays(seed: int) -> list[np.ndarray]:
@@ -88,6 +89,64 @@ def test_another_identity_is_another_run_and_says_what_differs(tmp_path: Path) -
         assert folder.what_differs() == ["data: a -> b"]
 
 
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"data": "b"}, "data: a -> b"),
+        ({"code": "y"}, "code: x -> y"),
+        ({"train": {"learning_rate": 0.2}}, "train.learning_rate: 0.1 -> 0.2"),
+        ({"surroundings": {"threads": 4}}, "surroundings.threads: 2 -> 4"),
+    ],
+)
+def test_a_checkpoint_of_other_data_code_or_parameters_is_not_resumed(
+    tmp_path: Path, change: dict[str, Any], line: str
+) -> None:
+    identity = {"data": "a", "code": "x", "train": {"learning_rate": 0.1}, "surroundings": {"threads": 2}}
+    with RunFolder(tmp_path, identity) as folder:
+        folder.save(1, arrays(1), {})
+    with RunFolder(tmp_path, {**identity, **change}) as folder:
+        assert folder.latest() is None
+        assert folder.what_differs() == [line]
+        folder.save(1, arrays(1), {})
+        assert folder.what_differs() == [], "it goes on from its own"
+
+
+def test_what_abandoned_runs_take_is_listed_and_removed_but_not_from_under_a_trainer(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        with RunFolder(tmp_path, {"seed": seed}) as folder:
+            folder.save(seed, arrays(1), {})
+    with RunFolder(tmp_path, {"seed": 2}) as folder:
+        runs = {run.epoch: run for run in runs_in(tmp_path)}
+        assert {epoch: run.running for epoch, run in runs.items()} == {1: False, 2: True}
+        assert runs[1].bytes == sum(path.stat().st_size for path in runs[1].path.iterdir())
+        forget(tmp_path, {"seed": 2})
+        assert not remove_run(folder.path)
+        assert remove_run(runs[1].path)
+        assert [run.epoch for run in runs_in(tmp_path)] == [2]
+    forget(tmp_path, {"seed": 2})
+    forget(tmp_path, {"seed": 3})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        (folder.path / ".epoch-00001.npz.1.tmp").write_bytes(b"half")
+    with RunFolder(tmp_path, {}) as folder:
+        assert list(folder.path.glob(".*")) == []
+
+
+def test_an_ended_training_keeps_its_last_checkpoint_and_its_best_weights(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, {}) as folder:
+        best = folder.save_best(1, arrays(1))
+        for epoch in (1, 2, 3):
+            folder.save(epoch, arrays(epoch), {"best_weights": best})
+        folder.end()
+        assert {path.name for path in folder.path.glob("*.npz")} == {"best-00001.npz", "epoch-00003.npz"}
+        saved = folder.latest()
+    assert saved is not None
+    assert saved[0] == 3
+
+
 def test_differences_name_the_leaf() -> None:
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == ["a.c: 2 -> 3", "a.d: None -> 4"]
 
@@ -100,7 +159,10 @@ def test_a_second_trainer_is_told_who_holds_the_run(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(ValueError, match=f"already running: process {holder.pid} on "), RunFolder(tmp_path, {}):
+    with (
+        pytest.raises(ValueError, match=f"this training is already running: process {holder.pid} on "),
+        RunFolder(tmp_path, {}),
+    ):
         pass
     holder.kill()
     holder.communicate()

@@ -16,7 +16,7 @@ from faceseg.inputs.pipeline import evaluation_batches
 from faceseg.params import ModelParams
 from faceseg.store.shards import Cache
 from faceseg.training import setup
-from faceseg.training.checkpoint import RunFolder
+from faceseg.training.checkpoint import RunFolder, forget, runs_in
 from faceseg.training.loop import Epoch, Loop
 from faceseg.training.schedule import Schedule
 from faceseg.training.step import build_optimizer, build_training_step
@@ -148,7 +148,7 @@ def test_a_whole_training_writes_what_happened_and_never_resumes_other_data(
     assert "continuing after" not in out
     assert "it differs in:\n  data: " in out
 
-    assert not list(runs.glob("*/epoch-00003.npz")), "the checkpoints of a finished run stay behind"
+    assert [path.name for path in runs.glob("*/epoch-0000[23].npz")] == ["epoch-00003.npz"], "all but the last stay"
     with outputs.curves.open() as file:
         curves = {int(row["epoch"]): row for row in csv.DictReader(file)}
     scores = json.loads(outputs.scores.read_text())
@@ -161,6 +161,16 @@ def test_a_whole_training_writes_what_happened_and_never_resumes_other_data(
     assert description["weights_sha256"] == sha256(outputs.weights)
     assert description["made_from"]["data"] == sha256(manifest)
     assert description["classes"] == ["red", "green", "blue"]
+
+    # Killed now, before DVC has the outputs, they are made again without training.
+    weights = outputs.weights.read_bytes()
+    outputs.weights.unlink()
+    again = train(cache, model_params, params, runs, outputs, Observer(), None)
+    assert "continuing after epoch 3 of 3" in capsys.readouterr().out
+    assert outputs.weights.read_bytes() == weights
+    assert again.model_sha256 == trained.model_sha256
+    forget(runs, description["made_from"])
+    assert [run.epoch for run in runs_in(runs)] == [1], "that of the other data stays"
 
 
 def test_seed_precision_and_determinism_are_set() -> None:

@@ -75,15 +75,45 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, cache_folder: Path, 
         with pytest.raises(KilledError):
             training(tmp_path / "killed", cache_folder, params, stop_after=stop)
     again, again_weights = training(tmp_path / "killed", cache_folder, params)
-
-    def timeless(progress: Progress) -> list[dict[str, Any]]:
-        skip = ("seconds", "images_per_second")
-        return [{key: value for key, value in vars(epoch).items() if key not in skip} for epoch in progress.epochs]
-
     assert timeless(again) == timeless(whole)
     assert (again.best, again.best_epoch, again.waited) == (whole.best, whole.best_epoch, whole.waited)
     for got, expected in zip(again_weights, whole_weights, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_everything_at_once_continues_bit_for_bit(tmp_path: Path, cache_folder: Path) -> None:
+    """Plateau, early stopping, averages, best weights, Adam's slots, accumulation, repeats, dropout, order."""
+    params = train_params(
+        epochs=40,
+        learning_rate=0.3,
+        schedule={"name": "plateau", "patience": 1, "warmup_epochs": 1},
+        monitor="val_loss",
+        early_stopping={"patience": 3},
+        average_decay=0.9,
+        keep="best",
+        accumulate=2,
+        clip_norm=1.0,
+        repeat_rare_below=1.0,
+    )
+    whole, whole_weights = training(tmp_path / "whole", cache_folder, params)
+    epochs = len(whole.epochs)
+    assert whole.best_epoch == epochs - 3
+    assert epochs < 40, "it is stopped early, so that the count of a resumed run matters"
+    assert whole.epochs[-1].lr < 0.3, "the plateau has lowered the rate, so that its state matters"
+    for stop in (1, epochs - 2, epochs - 1):
+        with pytest.raises(KilledError):
+            training(tmp_path / "killed", cache_folder, params, stop_after=stop)
+    again, again_weights = training(tmp_path / "killed", cache_folder, params)
+    assert timeless(again) == timeless(whole)
+    assert (again.best, again.best_epoch, again.waited) == (whole.best, whole.best_epoch, whole.waited)
+    for got, expected in zip(again_weights, whole_weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def timeless(progress: Progress) -> list[dict[str, Any]]:
+    """The epochs without how long they took."""
+    skip = ("seconds", "images_per_second")
+    return [{key: value for key, value in vars(epoch).items() if key not in skip} for epoch in progress.epochs]
 
 
 def test_validation_scores_are_those_of_the_whole_split(tmp_path: Path, cache_folder: Path) -> None:

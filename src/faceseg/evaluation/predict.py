@@ -1,6 +1,6 @@
 """A trained model from its folder, and the network's pass over a split in batches of one static shape."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,17 @@ def load_model(folder: Path, cache: Cache) -> keras.Model:
         MissingInputError: a file of the model is not there, or the weights are not those of the description.
         ValueError: the model was trained for other classes, another size or another fit than the cache has.
     """
+    _check_same(read_description(folder), cache)
+    return read_model(folder)
+
+
+def read_model(folder: Path) -> keras.Model:
+    """The trained model of a folder, for the size and classes of its own description.
+
+    Raises:
+        MissingInputError: a file of the model is not there, or the weights are not those of the description.
+    """
     description = read_description(folder)
-    _check_same(description, cache)
     weights = folder / WEIGHTS
     if not weights.exists():
         raise MissingInputError(f"{weights} is not there")
@@ -48,7 +57,7 @@ def load_model(folder: Path, cache: Cache) -> keras.Model:
         raise MissingInputError(f"{weights} is not the file that {folder / DESCRIPTION} describes")
     # Weights that training began from, which may have to be downloaded, would be overwritten here.
     params = ModelParams(**{**description["params"], "encoder_weights": None})
-    model = build_model(params, cache.size, len(cache.classes))
+    model = build_model(params, description["size"], len(description["classes"]))
     model.load_weights(weights)
     return model
 
@@ -64,6 +73,25 @@ def _check_same(description: Mapping[str, Any], cache: Cache) -> None:
                 f"the model's {what} is {of_model}, but the cache's is {of_cache}; "
                 "train on this cache with `dvc repro`, or bring the cache of the model back with `dvc checkout`"
             )
+
+
+def with_mirror_image(model: keras.Model, mirror: Sequence[tuple[int, int]]) -> keras.Model:
+    """The model that looks twice: the mean of its logits for a picture and for the picture's mirror image, turned back.
+
+    Mirrored, a left eye is a right eye: the channels of mirror partners change places. The mean of logits is, but for a
+    factor common to all classes, the geometric mean of the two probabilities.
+
+    Args:
+        model: (B, S, S, 3) float32 to logits (B, S, S, K).
+        mirror: pairs of classes that change places in a mirrored picture.
+    """
+    partner = list(range(model.output_shape[-1]))
+    for one, other in mirror:
+        partner[one], partner[other] = other, one
+    images = keras.Input(model.input_shape[1:], dtype="float32", name="images")
+    turned_back = keras.ops.flip(model(keras.ops.flip(images, axis=2)), axis=2)
+    logits = (model(images) + keras.ops.take(turned_back, partner, axis=-1)) / 2
+    return keras.Model(images, logits, name=model.name)
 
 
 def forward(model: keras.Model, split: Split, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:

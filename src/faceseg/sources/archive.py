@@ -57,6 +57,7 @@ class Archive:
             self._zip.close()
             raise
         self.names = sorted(info.filename for info in infos if not info.is_dir())
+        self.packed_bytes = {info.filename: info.compress_size for info in infos}
 
     def read(self, member: str) -> bytes:
         """The content of a member; never longer than the directory says.
@@ -72,6 +73,11 @@ class Archive:
             raise
         except Exception as error:  # as above, and whatever a decompressor stumbles on
             raise ArchiveError(f"{member} in {self.path.name} is damaged ({error})") from error
+
+    def checks(self, member: str) -> tuple[int, int]:
+        """Length and CRC-32 of a member's content, as the directory says; ``read`` holds the content to both."""
+        info = self._zip.getinfo(member)
+        return info.file_size, info.CRC
 
     def close(self) -> None:
         self._zip.close()

@@ -19,8 +19,9 @@ from typing import BinaryIO
 import requests
 import urllib3
 
-from faceseg.files import BLOCK_BYTES, read_json, sha256, write_json
+from faceseg.files import BLOCK_BYTES, NoRoomError, read_json, sha256, write_json
 from faceseg.progress import track
+from faceseg.running.room import require_room
 
 _TIMEOUT_SECONDS = (10, 60)  # to connect, and of silence
 _PIECE_BYTES = 1 << 16  # what is lost at most of a body that is cut off
@@ -62,7 +63,8 @@ class _Cut(Exception):  # noqa: N818 - a way back to the next attempt
 def downloaded(address: Address, folder: Path, patience: Patience) -> Iterator[Path]:
     """The file at an address, whole, until the block ends.
 
-    It is kept for the next call where the block ends in anything but ValueError, which says that the file is no good.
+    It is kept for the next call where the block ends in anything but ValueError, which says that the file is no good; a
+    full disk does not say so.
 
     Args:
         folder: where parts of files lie; the next call goes on with what an earlier one has left there.
@@ -83,6 +85,8 @@ def downloaded(address: Address, folder: Path, patience: Patience) -> Iterator[P
             )
         try:
             yield part
+        except NoRoomError:  # says nothing about the file
+            raise
         except ValueError:
             _forget(part)
             raise
@@ -145,6 +149,7 @@ def _attempt(address: Address, part: Path) -> None:
                 write_json(_about(part), {"url": address.url, "validator": validator, "whole": True})
                 return
             total = _total(response, start)
+            require_room("the download", {part.parent: max(0, (total or 0) - start)})
             if not start:
                 part.write_bytes(b"")  # before its new description: what an older answer left is none of this one
             write_json(_about(part), {"url": address.url, "validator": _validator(response), "whole": False})

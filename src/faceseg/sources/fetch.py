@@ -17,10 +17,12 @@ from typing import Any, BinaryIO
 from faceseg.files import atomic_write, sha256, write_json
 from faceseg.params import Synthetic
 from faceseg.progress import track
+from faceseg.running.room import require_room, room_for
 from faceseg.sources.archive import BLOCK_BYTES, Archive, ArchiveError, write_archive
 from faceseg.sources.catalog import PUBLISHED, Dataset
 from faceseg.sources.download import Address, DownloadError, Patience, downloaded
 from faceseg.sources.kaggle import KaggleError, check_kaggle, dataset_address
+from faceseg.sources.members import MEMBERS, write_digests
 from faceseg.sources.pairing import matches, pair, pair_archive
 from faceseg.sources.schema import FilesSource, KaggleSource, ManualSource, SyntheticSource
 from faceseg.sources.synthetic import generate
@@ -28,6 +30,7 @@ from faceseg.sources.tarball import read_tarball
 
 ARCHIVE = "dataset.zip"
 ABOUT = "source.json"
+_DRAWN_BYTES = 30_000  # of a picture that is drawn and its label, at least; 100,000 on average were measured
 PARTS = ".faceseg/downloads"  # under the repository: what has come of files that are not whole yet
 
 
@@ -100,7 +103,7 @@ def fetch(
     workers: int | None,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
 ) -> Fetched:
-    """Write ``out``/dataset.zip and, last, ``out``/source.json.
+    """Write ``out``/dataset.zip, ``out``/members.csv and, last, ``out``/source.json.
 
     A local zip is copied as it is. A folder is packed, stored and sorted, without what the layout does not use. A
     checksum is that of the published dataset, so local sources, which may be a part of it, are not held to it.
@@ -116,6 +119,19 @@ def fetch(
         SourceError: as ``check_source``; or the address cannot be reached, or its content has another checksum.
     """
     check_source(dataset, source, root)
+    with room_for("the dataset", {out: _least_bytes(dataset, source, root, synthetic)}):
+        return _fetch(dataset, source, root, out, synthetic, workers, patience)
+
+
+def _fetch(
+    dataset: Dataset,
+    source: str,
+    root: Path,
+    out: Path,
+    synthetic: Synthetic,
+    workers: int | None,
+    patience: Patience,
+) -> Fetched:
     archive = out / ARCHIVE
     (out / ABOUT).unlink(missing_ok=True)
     files: dict[str, str] | None = None
@@ -133,9 +149,24 @@ def fetch(
             write_archive(file, track(generate(synthetic, workers), 2 * pictures, "download, files drawn"))
         file.flush()
         members = _checked_members(Path(file.name), dataset)
+    with Archive(archive) as whole:
+        write_digests(whole, out / MEMBERS)
     fetched = Fetched(dataset.name, archive.stat().st_size, sha256(archive), members, files)
     write_json(out / ABOUT, {name: value for name, value in asdict(fetched).items() if value is not None})
     return fetched
+
+
+def _least_bytes(dataset: Dataset, source: str, root: Path, synthetic: Synthetic) -> int:
+    """What the archive will take on the disk at least; 0 for an address, which says it when it is asked."""
+    if not _is_published(source):
+        path = root / source
+        if not path.is_dir():
+            return path.stat().st_size
+        files = _folder_files(path)
+        return sum(files[match.name].stat().st_size for match in matches(files, dataset))
+    if isinstance(dataset.source, SyntheticSource):
+        return (synthetic.train_clips + synthetic.val_clips) * synthetic.frames * _DRAWN_BYTES
+    return 0
 
 
 def content_sha256(archive: Archive, dataset: Dataset) -> str:
@@ -221,6 +252,7 @@ def _fetch_published(dataset: Dataset, parts: Path, file: BinaryIO, patience: Pa
             address = Address(source.url, source.url, whole)
             content = source.sha256 if source.checks == "content" else None
         with downloaded(address, parts, patience) as part:
+            require_room("the dataset", {Path(file.name).parent: part.stat().st_size})
             if content is None:
                 _copy(part, file)
             else:

@@ -6,21 +6,22 @@ anything else is never taken up. A checkpoint is one ``.npz`` of every variable 
 hash and the loop's own state; the ``.json`` comes last, so one that is there belongs to arrays that are complete.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from faceseg.files import atomic_write, read_json, sha256, write_json
+from faceseg.files import atomic_write, read_json, remove_unfinished, sealed, sha256, unsealed, write_json
+from faceseg.running.locks import HeldError, held, is_held, take
 
 KEPT = 2
+LOCK = "lock"
+IDENTITY = "identity.json"
 
 
 class RunFolder:
@@ -35,62 +36,51 @@ class RunFolder:
         self._lock: BinaryIO | None = None
 
     def __enter__(self) -> "RunFolder":
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        if not (self.path / "identity.json").exists():
-            write_json(self.path / "identity.json", self._identity)
+        self._lock = take(self.path / LOCK, "this training")
+        remove_unfinished(self.path)
+        if not (self.path / IDENTITY).exists():
+            write_json(self.path / IDENTITY, self._identity)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The kernel frees the lock with the file, also when the process dies.
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _take_lock(self) -> None:
-        lock = (self.path / "lock").open("a+b")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().decode() or "another process"
-            lock.close()
-            raise ValueError(
-                f"this training is already running: {holder} holds {self.path}. "
-                "Wait for it, or end that process; its state is saved at every epoch's end."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        lock.flush()
-        self._lock = lock
-
     def what_differs(self) -> list[str]:
-        """Lines that say how the newest other run's identity differs from this one's; empty without another run."""
-        others = [path for path in self.path.parent.glob("*/identity.json") if path.parent != self.path]
-        if not others:
+        """Lines that say how the newest other run's identity differs from this one's.
+
+        Empty without another run, and where this one has a checkpoint of its own to go on from.
+        """
+        others = [run.path for run in runs_in(self.path.parent) if run.path != self.path and run.epoch]
+        if not others or self._saved():
             return []
-        newest = max(others, key=lambda path: path.stat().st_mtime)
-        return list(differences(read_json(newest), self._identity))
+        newest = max(others, key=lambda path: max(_saved(path)).stat().st_mtime)
+        return list(differences(read_json(newest / IDENTITY), self._identity))
 
     def save(self, epoch: int, arrays: Sequence[np.ndarray], state: dict[str, Any]) -> None:
         """Keep the whole state after ``epoch``, and this and the one before only."""
         data = self.path / f"epoch-{epoch:05d}.npz"
         _write_arrays(data, arrays)
-        write_json(data.with_suffix(".json"), {"epoch": epoch, "sha256": sha256(data), "state": state})
-        for old in self._saved()[:-KEPT]:
+        write_json(data.with_suffix(".json"), sealed({"epoch": epoch, "sha256": sha256(data), "state": state}))
+        self._prune(KEPT)
+
+    def _prune(self, kept: int) -> None:
+        """Remove all but the last ``kept`` checkpoints, and the best weights that none of these names."""
+        for old in self._saved()[:-kept]:
             old.unlink()
             old.with_suffix(".npz").unlink(missing_ok=True)
         named = [read_json(path)["state"].get("best_weights") for path in self._saved()]
-        kept = {best["file"] for best in named if best}
+        best_kept = {best["file"] for best in named if best}
         for path in self.path.glob("best-*.npz"):
-            if path.name not in kept:
+            if path.name not in best_kept:
                 path.unlink()
 
     def latest(self) -> tuple[int, list[np.ndarray], dict[str, Any]] | None:
         """The newest whole checkpoint (epoch, arrays, state), or None; a damaged one is named and removed."""
         for path in reversed(self._saved()):
             try:
-                record = read_json(path)
+                record = unsealed(read_json(path))
                 data = path.with_suffix(".npz")
                 if sha256(data) != record["sha256"]:
                     raise ValueError("its hash is another than when it was written")
@@ -113,22 +103,70 @@ class RunFolder:
     def load_best(self, record: dict[str, str]) -> list[np.ndarray]:
         return _read_arrays(self.path / record["file"])
 
-    def remove(self) -> None:
-        """Forget the run: its stage has ended well and its outputs are complete."""
-        shutil.rmtree(self.path)
+    def end(self) -> None:
+        """Keep the last checkpoint alone: the outputs are complete, but DVC has not taken them over yet.
+
+        Were it killed before it has, the training would be lost; :func:`forget` comes once it has.
+        """
+        self._prune(1)
 
     def _saved(self) -> list[Path]:
-        return sorted(self.path.glob("epoch-*.json"))
+        return _saved(self.path)
 
 
-def differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """Each leaf at which two JSON values differ, as ``key: before -> now``."""
+@dataclass(frozen=True)
+class Run:
+    """A run's folder: its last whole epoch (0: none), the bytes in it, and whether a process trains in it now."""
+
+    path: Path
+    epoch: int
+    bytes: int
+    running: bool
+
+
+def runs_in(root: Path) -> list[Run]:
+    """What trainings have left in ``root``, by name."""
+    found = []
+    for path in sorted(identity.parent for identity in root.glob(f"*/{IDENTITY}")):
+        saved = _saved(path)
+        sizes = [file.stat().st_size for file in path.iterdir()]
+        found.append(Run(path, int(saved[-1].stem[-5:]) if saved else 0, sum(sizes), is_held(path / LOCK)))
+    return found
+
+
+def forget(root: Path, identity: dict[str, Any]) -> None:
+    """Remove the run of a training whose outputs DVC has; where somebody trains the same now, it stays."""
+    folder = RunFolder(root, identity)
+    if folder.path.exists():
+        remove_run(folder.path)
+
+
+def remove_run(path: Path) -> bool:
+    """Remove a run's folder; False: a process trains in it, so it stays."""
+    try:
+        with held(path / LOCK, "this training"):
+            shutil.rmtree(path)
+    except HeldError:
+        return False
+    return True
+
+
+def _saved(path: Path) -> list[Path]:
+    return sorted(path.glob("epoch-*.json"))
+
+
+def differing(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each leaf at which two JSON values differ: its dotted key and both values, None where there is none."""
     if isinstance(before, dict) and isinstance(now, dict):
-        lines = []
         for key in sorted(before.keys() | now.keys()):
-            lines += differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
-        return lines
-    return [] if before == now else [f"{where}: {before} -> {now}"]
+            yield from differing(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield where, before, now
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """The same as lines ``key: before -> now``."""
+    return [f"{key}: {old} -> {new}" for key, old, new in differing(before, now)]
 
 
 def _write_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:

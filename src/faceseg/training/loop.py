@@ -22,10 +22,10 @@ from faceseg.objectives.balance import class_weights
 from faceseg.objectives.metrics import Scores
 from faceseg.params import TrainParams
 from faceseg.progress import track
+from faceseg.running.parent import parent
 from faceseg.store.shards import Cache
 from faceseg.training.averages import Averages
 from faceseg.training.checkpoint import RunFolder
-from faceseg.training.parent import Parent
 from faceseg.training.schedule import Schedule
 from faceseg.training.step import build_optimizer, build_training_step, build_validation_step, variables_of
 
@@ -83,7 +83,17 @@ class Loop:
         self._val_step = build_validation_step(model, params, strategy, weights)
         self._shares = repeat_shares(self._train_split, len(cache.classes), params.repeat_rare_below)
         self._progress = Progress(epochs=[])
-        self._parent = Parent()
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the model's weights."""
+        return sum(np.asarray(variable).nbytes for variable in self._model.weights)
+
+    def checkpoint_bytes(self, checkpoints: int) -> int:
+        """Bytes that so many checkpoints (fewer in a shorter training), with the best weights once, take at least."""
+        state = sum(np.asarray(variable).nbytes for variable in self._variables())
+        best = self.weights_bytes if self._params.keep == "best" else 0
+        return min(checkpoints, self._params.epochs) * state + best
 
     def run(self, observe: Callable[[Epoch], None]) -> Progress:
         """Train; ``observe`` hears of every epoch as it ends, those of before a resume first.
@@ -98,8 +108,9 @@ class Loop:
         for epoch in self._progress.epochs:
             observe(epoch)
         while len(self._progress.epochs) < self._params.epochs and not self._out_of_patience():
-            self._parent.check()
+            parent().check()
             observe(self._epoch(len(self._progress.epochs) + 1))
+        parent().check()
         if self._averages is not None:
             self._averages.hand_over()
         if self._params.keep == "best" and self._progress.best_weights:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
-from faceseg.files import sha256, sync_folder, write_csv, write_json
+from faceseg.files import aside_of, full_disk_named, sha256, sync_file, sync_folder, write_csv, write_json
 from faceseg.models.build import build_model
 from faceseg.params import ModelParams, TrainParams
+from faceseg.running.room import require_room, room_for, still_to_write
 from faceseg.store.shards import Cache
 from faceseg.training import setup
-from faceseg.training.checkpoint import RunFolder
+from faceseg.training.checkpoint import KEPT, RunFolder, runs_in
 from faceseg.training.initial import NO_MODEL, begin_from, initial_identity
 from faceseg.training.loop import Epoch, Loop, Progress
 
@@ -88,7 +90,7 @@ def train(
     """
     setup.prepare(params.seed, params.precision, params.deterministic)
     cache = Cache.open(cache_folder)
-    identity = _identity(cache_folder, model_params, params, initial)
+    identity = identity_of(cache_folder, model_params, params, initial)
     with RunFolder(runs, identity) as folder:
         observer.start(folder.fingerprint)
         strategy = setup.strategy()
@@ -97,9 +99,12 @@ def train(
         if initial is not None:
             print(f"begins from {initial}: {begin_from(model, initial, model_params)}")
         _introduce(model, cache, folder, strategy.num_replicas_in_sync)
-        progress = Loop(model, params, cache, folder, strategy).run(_Recorder(outputs.curves, observer).epoch)
-        trained = _write(model, model_params, cache, identity, progress, outputs)
-        folder.remove()
+        loop = Loop(model, params, cache, folder, strategy)
+        checkpoints = still_to_write(folder.path, loop.checkpoint_bytes(KEPT + 1))
+        with room_for("this training", {folder.path: checkpoints, outputs.models: loop.weights_bytes}):
+            progress = loop.run(_Recorder(outputs.curves, observer).epoch)
+            trained = _write(model, model_params, cache, identity, progress, outputs)
+        folder.end()
     return trained
 
 
@@ -122,18 +127,24 @@ def _introduce(model: keras.Model, cache: Cache, folder: RunFolder, devices: int
     print(
         f"{model.name}: {model.count_params() / 1e6:.1f} million parameters; pictures: {pictures}; devices: {devices}"
     )
+    others = [run for run in runs_in(folder.path.parent) if run.path != folder.path and not run.running]
+    if others:
+        print(
+            f"{len(others)} other trainings have left {sum(run.bytes for run in others):,} bytes of checkpoints in "
+            f"{folder.path.parent}; `faceseg clean` removes them"
+        )
     differing = folder.what_differs()
     if differing:
         print("a checkpoint of another training is there and is left alone; it differs in:", *differing, sep="\n  ")
 
 
-def _identity(
+def identity_of(
     cache_folder: Path, model_params: ModelParams, params: TrainParams, initial: Path | None
 ) -> dict[str, Any]:
     """Everything that the trained bits depend on, as JSON values."""
     return {
         "data": sha256(cache_folder / "cache.json"),
-        "code": _code_hash(Path(__file__).parents[1]),
+        "code": {folder: _code_hash(Path(__file__).parents[1] / folder) for folder in CODE},
         # By its content, since a path may be one of this machine.
         "model": {**model_params.model_dump(), "init_from": initial_identity(initial)},
         "train": params.model_dump(),
@@ -141,10 +152,10 @@ def _identity(
     }
 
 
-def _code_hash(package: Path) -> str:
+def _code_hash(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for folder in CODE for path in (package / folder).rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()} {sha256(path)}\n".encode())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -181,13 +192,23 @@ def _write(
 
 
 def _write_weights(model: keras.Model, path: Path) -> None:
-    """Keras writes under a name of its choosing only, so write beside and rename."""
-    aside = path.parent / "aside" / path.name
-    shutil.rmtree(aside.parent, ignore_errors=True)
-    aside.parent.mkdir(parents=True)
-    model.save_weights(aside)
-    aside.replace(path)
-    aside.parent.rmdir()
+    """Keras writes under a name of its choosing only, so write beside and rename.
+
+    Raises:
+        NoRoomError: the disk is full.
+    """
+    aside = aside_of(path) / path.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Asked for first, because HDF5 answers a full disk with whatever it stumbles on next.
+    require_room("the model", {path.parent: sum(np.asarray(weight).nbytes for weight in model.weights)})
+    try:
+        with full_disk_named(path, aside):
+            aside.parent.mkdir()
+            model.save_weights(aside)
+            sync_file(aside)
+        aside.replace(path)
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
     sync_folder(path.parent)
 
 

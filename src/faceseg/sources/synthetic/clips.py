@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import joblib
 
 from faceseg.params import Synthetic
+from faceseg.running.workers import processes
 from faceseg.sources.synthetic.backdrop import draw_backdrop
 from faceseg.sources.synthetic.camera import photograph, png
 from faceseg.sources.synthetic.draws import FRAME, PERSON, SCENE, SPLITS, TRAIN, VAL, Draws
@@ -39,7 +40,7 @@ def generate(params: Synthetic, workers: int | None) -> Iterator[Member]:
         for split, clip in clips:
             yield from draw_clip(params.seed, split, clip, params.frames)
         return
-    with joblib.Parallel(n_jobs=count, return_as="generator", batch_size=1) as parallel:
+    with processes(count, return_as="generator", batch_size=1) as parallel:
         for start in range(0, len(clips), CLIPS_IN_FLIGHT * count):
             some = clips[start : start + CLIPS_IN_FLIGHT * count]
             tasks = (joblib.delayed(draw_clip)(params.seed, split, clip, params.frames) for split, clip in some)

@@ -13,7 +13,7 @@ import pytest
 CHILD = """
 import sys, time
 from pathlib import Path
-from faceseg.training.parent import OrphanedError, Parent
+from faceseg.running.parent import OrphanedError, Parent
 parent, folder = Parent(), Path(sys.argv[1])
 (folder / "ready").touch()
 for _ in range(400):
@@ -58,12 +58,12 @@ def test_the_orphan_stops_and_says_so(tmp_path: Path, shell: str | None) -> None
     dvc.wait()
     wait_for(tmp_path / "message")
     message = (tmp_path / "message").read_text()
-    assert f"the dvc process {dvc.pid} that began this training is gone" in message
-    assert "`dvc repro` goes on from here" in message
+    assert f"the dvc process {dvc.pid} that began this stage is gone" in message
+    assert "`dvc repro` goes on from what is saved" in message
 
 
 def test_without_dvc_nothing_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from faceseg.training import parent
+    from faceseg.running import parent
 
     monkeypatch.setattr(parent, "_is_dvc", lambda process: False)
     assert parent.Parent().check() is None

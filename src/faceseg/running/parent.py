@@ -1,15 +1,17 @@
-"""The dvc process above a training: when it is gone, the training is an orphan and stops at the next epoch's end.
+"""The dvc process above a stage: when it is gone, the stage is an orphan, and stops: a training at its epoch's end.
 
 Killing ``dvc repro`` alone leaves its stage running, and nobody would take its outputs. The stage's own parent proves
 nothing (a shell may stand between, and lives on), so the dvc process is found once, at the start, by its command line,
 and known by its pid together with its start time: pids are used again.
 """
 
+from functools import cache
+
 import psutil
 
 
 class OrphanedError(ValueError):
-    """The dvc process that began this training has ended; the state is saved."""
+    """The dvc process that began this stage has ended."""
 
 
 class Parent:
@@ -19,7 +21,7 @@ class Parent:
         self._process = next((process for process in psutil.Process().parents() if _is_dvc(process)), None)
 
     def check(self) -> None:
-        """Call when the state is saved.
+        """Call where the stage may end.
 
         Raises:
             OrphanedError: the dvc process was there at the start and is gone. Without one at the start (a stage run by
@@ -27,9 +29,15 @@ class Parent:
         """
         if self._process is not None and not _is_alive(self._process):
             raise OrphanedError(
-                f"the dvc process {self._process.pid} that began this training is gone, so nobody would take its "
-                "outputs; its state is saved, and `dvc repro` goes on from here"
+                f"the dvc process {self._process.pid} that began this stage is gone, so nobody would take its "
+                "outputs; `dvc repro` goes on from what is saved"
             )
+
+
+@cache
+def parent() -> Parent:
+    """The one that was found when this was first called: at the stage's start, before dvc has had time to go."""
+    return Parent()
 
 
 def _is_alive(process: psutil.Process) -> bool:
