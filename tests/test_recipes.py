@@ -12,6 +12,7 @@ from faceseg.params import Params, read_params
 from faceseg.recipes import (
     Recipe,
     RecipeError,
+    begun_from,
     overrides,
     read_recipe,
     recipe_names,
@@ -85,6 +86,12 @@ def test_overrides_go_back_to_the_committed_values() -> None:
         "train.loss.dice=1.0",
     ]
     assert overrides(second, copy.deepcopy(second)) == []
+
+
+def test_a_start_of_this_machine_goes_over_the_recipe_s() -> None:
+    about = begun_from(recipe(model={"backbone": "vgg16"}), "../vgg-face")
+    values = recipe_values(about, shipped(), "data/published")
+    assert overrides(values, shipped()) == ["model.backbone='vgg16'", "model.init_from='../vgg-face'"]
 
 
 def test_every_kind_of_value_survives_dvc(tmp_path: Path) -> None:
