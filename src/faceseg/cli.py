@@ -110,7 +110,7 @@ def folder(
 @app.command()
 def models(
     architecture: str = typer.Option("all", help="One of them, or all."),
-    backbone: str = typer.Option("all", help="One encoder, or all: about a minute for each architecture."),
+    backbone: str = typer.Option("all", help="One encoder, or all: some minutes for each architecture."),
     size: int = typer.Option(256, help="Side of the picture in pixels."),
     classes: int = typer.Option(8, help="Classes of the merge."),
 ) -> None:
