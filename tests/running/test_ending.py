@@ -1,5 +1,6 @@
 """A stage that is told to end does so at once, with nothing left half written; a killed one leaves that to the next."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.running.probe import LONG, WRITES, Probe, below, gone, wait_until
@@ -100,8 +102,15 @@ def test_its_workers_end_with_it(tmp_path: Path) -> None:
     workers = below(process.pid)
     assert len(workers) >= 2
     assert len(probe.unfinished()) == 2
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)  # so that it cannot see by itself that the stage has ended
     process.terminate()
-    _, said = process.communicate(timeout=LONG)
+    try:
+        _, said = process.communicate(timeout=LONG)
+    finally:
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGCONT)
     assert process.returncode == 143
     assert "Traceback" not in said
     assert probe.unfinished() == []

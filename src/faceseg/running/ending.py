@@ -21,7 +21,7 @@ from faceseg.running.parent import OrphanedError, Parent
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_SECONDS = 1.0  # between two looks at the dvc process
-_WORKERS_SECONDS = 1.0  # until killed workers are gone
+_WORKERS_SECONDS = 2.0  # until killed workers are gone
 
 
 class Ending:
