@@ -174,8 +174,8 @@ class Torture:
         number = sum(self.count.kills.values())
         print(f"{number:3} {kind:8} {stage:9} {sum(watch.written.values()):>12,} bytes  {phase}", flush=True)
 
-    def let_through(self, stage: str) -> None:
-        """Run to a good end, past the orphan of a killed dvc, and compare."""
+    def let_through(self, stage: str) -> str:
+        """Run to a good end, past the orphan of a killed dvc, and compare; returns what dvc and the stage said."""
         until = time.monotonic() + LONG_SECONDS
         while True:
             done = subprocess.run(
@@ -191,7 +191,7 @@ class Torture:
             if "already running" not in done.stdout or time.monotonic() > until:
                 self.count.mismatches.append(f"{stage} did not go on: {done.stdout[-2000:]}")
                 print(self.count.mismatches[-1], flush=True)
-                return
+                return done.stdout
             self.count.refused += 1
             time.sleep(0.5)
         self.count.resumes += 1
@@ -204,6 +204,7 @@ class Torture:
         for name in wrong:
             self.count.mismatches.append(f"{stage}: {name}")
             print(f"    MISMATCH {stage}: {name}", flush=True)
+        return done.stdout
 
     def spoil(self, stage: str) -> None:
         """Make DVC hold the stage for changed, and forget what would skip the work; its outputs are there or not."""
