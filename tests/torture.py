@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -77,13 +78,15 @@ class Watch:
 
     def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for root in self._roots:
-            paths = [root] if root.is_file() else root.rglob("*") if root.is_dir() else root.parent.glob(".*.tmp")
+            paths = [root, *root.parent.glob(f".{root.name}.*.tmp")]
+            # os.walk passes over folders that go while it looks; Path.rglob does not.
+            paths += [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
             for path in paths:
                 try:
                     status = path.stat()
                 except FileNotFoundError:  # it took its name in between
                     continue
-                if path.is_file():
+                if stat.S_ISREG(status.st_mode):
                     yield path.relative_to(self._folder).as_posix(), (status.st_size, status.st_mtime_ns)
 
 
