@@ -36,7 +36,9 @@ def write(number):
         while not Path(f"working-{1 - number}").exists():
             time.sleep(0.02)
         Path("ready").touch()
-        time.sleep(600)
+        while True:
+            Path(f"beat-{number}").touch()
+            time.sleep(0.05)
 """
 WITHOUT_READY = WRITES.replace('        Path("ready").touch()\n', "")
 IN_A_STEP = WITHOUT_READY.format(
@@ -115,6 +117,24 @@ def test_its_workers_end_with_it(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert probe.unfinished() == []
     assert all(gone(worker) for worker in workers)
+
+
+def test_workers_leave_ctrl_c_to_the_stage(tmp_path: Path) -> None:
+    """A terminal sends it to them too; each would say so in a traceback of its own."""
+    (tmp_path / "task.py").write_text(TASK)
+    process = Probe(tmp_path, WORKERS).start()
+    for worker in below(process.pid):
+        worker.send_signal(signal.SIGINT)
+    beats = [tmp_path / f"beat-{number}" for number in range(2)]
+    for beat in beats:
+        wait_until(beat.exists, "a worker did not begin")
+        beat.unlink()
+    for beat in beats:
+        wait_until(beat.exists, "a worker has ended")
+    process.terminate()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 143
+    assert "Traceback" not in said
 
 
 def test_the_workers_of_a_killed_stage_end_and_the_next_run_removes_what_was_half_written(tmp_path: Path) -> None:
