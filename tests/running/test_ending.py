@@ -119,6 +119,19 @@ def test_its_workers_end_with_it(tmp_path: Path) -> None:
     assert all(gone(worker) for worker in workers)
 
 
+def test_a_fault_in_one_worker_leaves_nothing_of_the_others_half_written(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(
+        TASK.replace("while True:", "if number: raise ValueError('no room')\n        while True:")
+    )
+    probe = Probe(tmp_path, WORKERS)
+    process = probe.start()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 1
+    assert "no room" in said
+    assert "Traceback" not in said
+    assert probe.unfinished() == []
+
+
 def test_workers_leave_ctrl_c_to_the_stage(tmp_path: Path) -> None:
     """A terminal sends it to them too; each would say so in a traceback of its own."""
     (tmp_path / "task.py").write_text(TASK)

@@ -76,7 +76,7 @@ class Ending:
         self.begun.set()
         _say(message)
         stop_writing()
-        _end_workers()
+        end_workers()
         for out in self._outs:
             with contextlib.suppress(OSError):  # the next run tries again
                 remove_unfinished(out)
@@ -90,7 +90,7 @@ def _say(message: str) -> None:
         os.write(2, f"{shown}\n{message}\n".encode())
 
 
-def _end_workers() -> None:
+def end_workers() -> None:
     """All processes below this one but joblib's tracker, which removes semaphores and folders once we are gone."""
     workers = []
     for process in psutil.Process().children(recursive=True):
