@@ -15,7 +15,7 @@ STATE := .dvc/state
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup private-state repro recipe test test-all lint lock ui ci-report
+.PHONY: help setup private-state repro recipe test test-all lint audit lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make lint      ruff and mypy'
+	@echo 'make audit     secrets in the files, known vulnerabilities in the locked packages'
 	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
 	@echo 'make ci-report BASE=main   what a pull request would be told, in ci-report/'
@@ -61,6 +62,10 @@ test: setup
 
 test-all: test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# Says that it did not ask where the database of vulnerabilities cannot be reached.
+audit: setup
+	@$(BIN)/python .ci/audit.py
 
 lint: setup
 	$(BIN)/ruff check .
