@@ -15,17 +15,18 @@ STATE := .dvc/state
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup private-state repro recipe test test-all lint audit lock ui ci-report
+.PHONY: help setup private-state repro recipe test test-all torture lint audit lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make repro     run the whole pipeline, or what a change touched, and show the scores'
-	@echo 'make recipe    NAME=... [SOURCE=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
+	@echo 'make recipe    NAME=... [SOURCE=...] [INIT_FROM=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
+	@echo 'make torture   kills every stage at random while it writes and compares the bytes: 10 minutes; SEED=... for others'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make audit     secrets in the files, known vulnerabilities in the locked packages'
-	@echo 'make ui        the MLflow dashboard on 127.0.0.1:5000'
+	@echo 'make ui        the trainings in MLflow on 127.0.0.1:5000, columns and charts chosen; another PORT=...'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
 	@echo 'make ci-report BASE=main   what a pull request would be told, in ci-report/'
 	@echo 'make setup     the environment alone, in $(VENV); GPU=1 brings CUDA'
@@ -54,7 +55,7 @@ repro: setup
 	@$(BIN)/faceseg summary
 
 recipe: setup
-	@$(BIN)/faceseg recipe $(NAME) $(if $(SOURCE),--source $(SOURCE))
+	@$(BIN)/faceseg recipe $(NAME) $(if $(SOURCE),--source $(SOURCE)) $(if $(INIT_FROM),--init-from $(INIT_FROM))
 	$(if $(NAME),@$(BIN)/faceseg summary)
 
 test: setup
@@ -66,6 +67,9 @@ test-all: test
 # Says that it did not ask where the database of vulnerabilities cannot be reached.
 audit: setup
 	@$(BIN)/python .ci/audit.py
+
+torture: setup
+	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -79,7 +83,7 @@ lock: setup
 		pyproject.toml --group dev --extra gpu --output-file requirements-gpu.lock
 
 ui: setup
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	@$(BIN)/faceseg ui --port $(or $(PORT),5000)
 
 ci-report: setup
 	@test -n "$(BASE)" || { echo 'Name the revision to compare with: make ci-report BASE=main'; exit 1; }

@@ -16,7 +16,7 @@ def main() -> None:
     from faceseg.evaluation.confusion_picture import draw_confusion
     from faceseg.evaluation.evaluate import evaluate, write_scores, write_summary
     from faceseg.evaluation.originals import Originals
-    from faceseg.evaluation.predict import DESCRIPTION, WEIGHTS, load_model, read_description
+    from faceseg.evaluation.predict import DESCRIPTION, WEIGHTS, load_model, read_description, with_mirror_image
     from faceseg.evaluation.report import Sources, write_report
     from faceseg.evaluation.samples import draw_samples
     from faceseg.files import atomic_write, read_json
@@ -36,6 +36,8 @@ def main() -> None:
     setup.prepare(seed=0, precision="float32", deterministic=True)
     cache = Cache.open(Path("data/cache"))
     model = load_model(models, cache)
+    if params.evaluate.flip:
+        model = with_mirror_image(model, cache.mirror)
     # The model is DVC's now: nobody needs what its training could go on from.
     forget(repository_root() / ".faceseg" / "runs", read_description(models)["made_from"])
     with (
@@ -68,6 +70,7 @@ def main() -> None:
                 weights=models / WEIGHTS,
                 description=models / DESCRIPTION,
                 dataset=cache.dataset,
+                flip=params.evaluate.flip,
                 tags=flatten({"evaluate": params.evaluate.model_dump()}),
                 datasets=cache_datasets(cache.folder, raw.parent, ("test",)),
             )

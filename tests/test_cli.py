@@ -88,6 +88,24 @@ def test_the_summary_without_an_evaluation_says_what_makes_it(checkout: Path) ->
     assert "`make repro` makes it" in result.output
 
 
+def test_the_summary_leaves_out_clips(checkout: Path) -> None:
+    """Clip a: 6 skin right, 2 taken for hair, 2 hair right: IoU 6/8 and 2/4. Clip b, all wrong, is left out."""
+    (checkout / "metrics" / "plots").mkdir(parents=True)
+    pairs = [(one, other) for one in ("skin", "hair") for other in ("skin", "hair")]
+    cells = "".join(f"{one},{other},9\n" for one, other in pairs)
+    (checkout / "metrics" / "plots" / "confusion.csv").write_text(f"actual,predicted,pixels\n{cells}")
+    rows = "a,skin,skin,6\na,skin,hair,2\na,hair,hair,2\nb,skin,hair,50\n"
+    (checkout / "metrics" / "clips.csv").write_text(f"clip,actual,predicted,pixels\n{rows}")
+    result = CliRunner().invoke(app, ["summary", "--without", "b"])
+    assert result.exit_code == 0, result.output
+    assert "test mIoU 0.625, mean F1 0.762, pixel accuracy 0.800 at native size over 1 of 2 clips" in result.output
+    result = CliRunner().invoke(app, ["summary", "--without", "c"])
+    assert result.exit_code == 1
+    assert "there is no test clip 'c'; metrics/clips.csv has a, b" in result.output
+    result = CliRunner().invoke(app, ["summary", "--without", "a", "--without", "b"])
+    assert "no test clip is left without all 2" in result.output
+
+
 def test_sync_without_a_journal_has_nothing_to_do(checkout: Path) -> None:
     result = CliRunner().invoke(app, ["sync"])
     assert result.exit_code == 0

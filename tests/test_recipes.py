@@ -9,7 +9,15 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from faceseg.params import Params, read_params
-from faceseg.recipes import Recipe, RecipeError, overrides, read_recipe, recipe_names, recipe_values
+from faceseg.recipes import (
+    Recipe,
+    RecipeError,
+    overrides,
+    read_recipe,
+    recipe_names,
+    recipe_values,
+    with_changes,
+)
 from faceseg.sources import catalog
 
 ROOT = Path(__file__).parents[1]
@@ -111,3 +119,12 @@ def test_a_recipe_does_not_set_the_source(tmp_path: Path) -> None:
     (tmp_path / "recipes/mine.yaml").write_text(text.replace("score:", "result:"))
     with pytest.raises(RecipeError, match="result"):
         read_recipe("mine", tmp_path)
+
+
+def test_changes_over_a_recipe() -> None:
+    changed = with_changes(
+        recipe(train={"epochs": 3}), ["train.loss.dice=0.5", "train.epochs=7", "model.backbone=vgg16"]
+    )
+    assert changed.params == {"train": {"epochs": 7, "loss": {"dice": 0.5}}, "model": {"backbone": "vgg16"}}
+    with pytest.raises(RecipeError, match=r"got 'epochs', expected key=value"):
+        with_changes(recipe(), ["epochs"])

@@ -45,41 +45,19 @@ def _check(params: Any) -> None:
 
 
 @app.command()
-def summary() -> None:
+def summary(
+    without: Annotated[list[str] | None, typer.Option(help="a test clip to leave out, as often as wanted")] = None,
+) -> None:
     """Show the scores of the evaluated model, and where its pictures and curves are."""
-    from faceseg.files import read_json
+    from faceseg import scores
 
-    metrics = Path("metrics")
-    missing = [path for path in (metrics / "evaluate.json", metrics / "splits.json") if not path.exists()]
-    if missing:
-        _fail(f"{missing[0]} is not there; `make repro` makes it")
-    scores = read_json(metrics / "evaluate.json")
-    sizes = read_json(metrics / "splits.json")["sizes"]
-    console = Console()
-    console.print(_score_table(scores["native"]))
-    native, cached = scores["native"], scores["cached"]
-    console.print(
-        f"test mIoU {native['miou']:.3f}, mean F1 {native['mf1']:.3f}, pixel accuracy {native['pixel_accuracy']:.3f} "
-        f"at native size (mIoU {cached['miou']:.3f} at the training size), "
-        f"{sizes['test']['pictures']} pictures of {sizes['test']['clips']} clips",
-        soft_wrap=True,
-    )
-    console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
-    console.print(
-        "curves    metrics/plots/curves.csv, `dvc plots show`, or `make ui` for MLflow", soft_wrap=True, highlight=False
-    )
-
-
-def _score_table(scores: dict[str, Any]) -> Table:
-    table = Table(title="Test split, native size")
-    table.add_column("class")
-    for name in ("IoU", "F1", "precision", "recall"):
-        table.add_column(name, justify="right")
-    for name, values in scores["per_class"].items():
-        table.add_row(name, *(f"{values[key]:.3f}" for key in ("iou", "f1", "precision", "recall")))
-    for name in scores["absent"]:
-        table.add_row(name, "absent", "", "", "")
-    return table
+    try:
+        if without:
+            scores.show_without(set(without), Console())
+        else:
+            scores.show(Console())
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -166,6 +144,9 @@ def models(
 def recipe(
     name: str = typer.Argument("", help="Of recipes/; without one they are listed."),
     source: str = typer.Option("", help="dataset.source on this machine; as params.yaml has it where it is left out."),
+    init_from: str = typer.Option(
+        "", help="model.init_from on this machine; as the recipe has it where it is left out."
+    ),
 ) -> None:
     """Run a recipe as a DVC experiment of its name."""
     import yaml
@@ -183,14 +164,74 @@ def recipe(
         return
     try:
         workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-        values = recipes.recipe_values(
-            recipes.read_recipe(name, here), recipes.committed_params(here), source or workspace["dataset"]["source"]
-        )
+        about = recipes.read_recipe(name, here)
+        if init_from:
+            about = recipes.begun_from(about, init_from)
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
         _check(Params.model_validate(values))
         status = recipes.run_experiment(name, recipes.overrides(values, workspace), here)
     except (ValueError, OSError) as error:
         _fail(str(error))
     raise typer.Exit(status)
+
+
+@app.command("cross-validate")
+def cross_validate(
+    name: Annotated[str, typer.Argument(help="of recipes/")],
+    source: Annotated[str, typer.Option(help="dataset.source on this machine; as params.yaml has it without")] = "",
+    folds: Annotated[int, typer.Option(help="parts that the training clips are dealt into")] = 4,
+    only: Annotated[list[int] | None, typer.Option(help="number of a fold to run, as often as wanted")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", "-S", help="key=value over the recipe's")] = None,
+    folder: Annotated[Path, typer.Option(help="where its data and models go")] = Path(".faceseg/cross-validation"),
+) -> None:
+    """Score a recipe on held-out pictures of its training split, at native size; test pictures are not looked at."""
+    import yaml
+
+    from faceseg import recipes
+    from faceseg.params import PARAMS_FILE, Params
+    from faceseg.quiet import import_tensorflow
+
+    here = Path.cwd()
+    try:
+        workspace = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        about = recipes.with_changes(recipes.read_recipe(name, here), change or [])
+        values = recipes.recipe_values(about, recipes.committed_params(here), source or workspace["dataset"]["source"])
+        import_tensorflow()
+        from faceseg import cross_validation
+
+        params = Params.model_validate(values)
+        done = []
+        for fold in cross_validation.cross_validate(params, folds, only or [], folder, here):
+            done.append(fold)
+            print(cross_validation.line(f"fold {fold.number}", *cross_validation.pooled([fold])), flush=True)
+        print(cross_validation.line(f"{len(done)} of {folds} folds", *cross_validation.pooled(done)))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+
+
+@app.command("convert-vgg-face")
+def convert_vgg_face(
+    file: Annotated[
+        Path, typer.Argument(help="vgg-face.mat of MatConvNet's page, or vgg_face.mat of Oxford's archive")
+    ],
+    out: Annotated[Path, typer.Argument(help="a folder, for model.init_from")],
+    sha256: Annotated[str | None, typer.Option(help="refuse a file with another one")] = None,
+) -> None:
+    """Convert VGG-Face's convolutions into a start for VGG-16 encoders."""
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg import vgg_face
+
+    try:
+        done = vgg_face.convert(file, out, sha256)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    known = "is" if done.published else "is not"
+    print(f"{file}: sha256 {done.sha256}; its MD5 {known} the one that MatConvNet publishes for vgg-face.mat")
+    if not done.own_mean:
+        print(f"it holds no averageImage: took {vgg_face.MEAN}, as Oxford's demonstration does")
+    print(f"{out}: for model.init_from with model.backbone vgg16; {vgg_face.LICENCE}")
 
 
 @app.command()
@@ -222,6 +263,25 @@ def clean(
         removed += run.bytes
         print(line)
     print(f"{removed:,} bytes {'would be' if dry_run else 'were'} removed")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of 127.0.0.1")] = 5000,
+    browser: Annotated[bool, typer.Option(help="open it where there is a screen")] = True,
+) -> None:
+    """Show the trainings in MLflow, columns and charts chosen, on this machine alone; Ctrl-C ends it."""
+    from faceseg import dashboard
+    from faceseg.tracking import repository_root
+    from faceseg.tracking.store import NoAnswerError, Store, experiment_name, tracking_uri
+
+    root = repository_root()
+    store = Store(root)
+    try:
+        store.open()
+        dashboard.show(store.client, experiment_name(), tracking_uri(root), port, browser)
+    except (dashboard.DashboardError, NoAnswerError) as error:
+        _fail(str(error))
 
 
 @app.command()

@@ -80,7 +80,8 @@ def write_params(path: Path, changes: Mapping[str, Any]) -> None:
     editor = YAML()
     editor.width = 4096
     # null is written as null, and not as nothing, which YAML takes for the same.
-    editor.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    null = "tag:yaml.org,2002:null"
+    editor.representer.add_representer(type(None), lambda to, _: to.represent_scalar(null, "null"))
     values = editor.load(path.read_text(encoding="utf-8"))
     for name, value in changes.items():
         *sections, last = name.split(".")

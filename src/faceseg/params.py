@@ -217,6 +217,7 @@ class TrainParams(Section):
 
 class EvaluateParams(Section):
     batch_size: Annotated[int, Field(ge=1)]
+    flip: bool
     samples: Annotated[int, Field(ge=0)]
 
 

@@ -1,7 +1,7 @@
 """Recipes: named sets of the parameters that differ from the committed params.yaml, run as DVC experiments."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,29 @@ def read_recipe(name: str, root: Path) -> Recipe:
     if SOURCE in dict(leaves(recipe.params)):
         raise RecipeError(f"{path} sets {SOURCE}, which belongs to a machine; take it out, and give SOURCE=... instead")
     return recipe
+
+
+def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """The recipe with ``key=value`` changes over its parameters; values are YAML.
+
+    Raises:
+        RecipeError: a change without ``=``.
+    """
+    params = recipe.params
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise RecipeError(f"got {change!r}, expected key=value, such as train.epochs=20")
+        above: Any = yaml.safe_load(value)
+        for part in reversed(key.split(".")):
+            above = {part: above}
+        params = _merged(params, above)
+    return recipe.model_copy(update={"params": params})
+
+
+def begun_from(recipe: Recipe, folder: str) -> Recipe:
+    """The recipe with ``model.init_from`` set to a folder of this machine."""
+    return recipe.model_copy(update={"params": _merged(recipe.params, {"model": {"init_from": folder}})})
 
 
 def recipe_values(recipe: Recipe, committed: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A test split as the stages leave it, made by their own writers."""
 
+import hashlib
 import io
 import zipfile
 from collections import defaultdict
@@ -51,7 +52,7 @@ def _picture(number: int, width: int, height: int) -> tuple[np.ndarray, np.ndarr
     return image, mask
 
 
-def _write_sources(root: Path) -> Staged:
+def _write_sources(root: Path, scale: int, kind: str) -> Staged:
     (root / "raw").mkdir(parents=True)
     staged = Staged(root, {}, {})
     rows, packs = [], defaultdict(list)
@@ -59,27 +60,33 @@ def _write_sources(root: Path) -> Staged:
         for number, (width, height) in enumerate(SIZES):
             clip = f"clip{number // 2}"
             sample = f"{clip}_{number}"
+            width, height = width * scale, height * scale
             image, mask = _picture(number, width, height)
             staged.images[sample], staged.masks[sample] = image, mask
             buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
+            Image.fromarray(image).save(buffer, kind)
             archive.writestr(f"all/{sample}.png", buffer.getvalue())
             palette = np.zeros((256, 3), np.uint8)
             palette[: len(COLOURS)] = COLOURS
-            packs[pack_of(clip)].append((f"{sample}.png", encode_mask(mask, palette.tobytes())))
-            rows.append((sample, clip, "test", f"all/{sample}.png", width, height, 0, 0, 0, 0, 0))
+            encoded = encode_mask(mask, palette.tobytes())
+            packs[pack_of(clip)].append((f"{sample}.png", encoded))
+            digests = (hashlib.sha256(content).hexdigest() for content in (buffer.getvalue(), encoded))
+            rows.append((sample, clip, "test", f"all/{sample}.png", width, height, *digests, 0, 0, 0, 0, 0))
     for number, members in packs.items():
         with PackWriter(root / "merged", "masks", number) as pack:
             for member, content in members:
                 pack.add(member, content)
-    header = ("id", "clip", "split", "image", "width", "height", *CLASSES, "ignored")
+    header = ("id", "clip", "split", "image", "width", "height", "image_sha256", "mask_sha256", *CLASSES, "ignored")
     write_csv(root / "merged" / "index.csv", header, rows)
     return staged
 
 
-def stage(root: Path, fit: Fit) -> Staged:
-    """The data stages' outputs under ``root``, with every picture in the test split."""
-    staged = _write_sources(root)
+def stage(root: Path, fit: Fit, scale: int = 1, kind: str = "PNG") -> Staged:
+    """The data stages' outputs under ``root``, with every picture in the test split.
+
+    ``scale``: how many times larger than ``SIZES`` the pictures are; ``kind``: their format, whatever they are called.
+    """
+    staged = _write_sources(root, scale, kind)
     params = ResizeParams(size=SIZE, fit=fit, mask_filter="nearest")
     write_resized(root / "raw" / "dataset.zip", root / "merged", root / "resized", params, workers=1)
     about = Description("tiny", SIZE, fit, CLASSES, COLOURS, ())

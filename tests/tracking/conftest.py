@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from faceseg.tracking.mirror import GRACE_S
 from faceseg.tracking.store import Store
 from tests.tracking.runs import Server, Told
 
@@ -28,6 +29,7 @@ def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
     """A repository with an MLflow database of its own."""
     for name in [name for name in os.environ if name.startswith(("MLFLOW_TRACKING", "MLFLOW_EXP", "DVC_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setitem(GRACE_S, "database", 600.0)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own dependencies

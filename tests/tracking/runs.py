@@ -81,6 +81,7 @@ def evaluate(root: Path, model: str, side: Measured, miou: float = 0.5, **tags: 
             weights=root / "models" / "model.weights.h5",
             description=root / "models" / "model.json",
             dataset="faces",
+            flip=False,
             tags=tags,
         )
     )
@@ -95,13 +96,14 @@ def sides(effect: float, clips: int = 24) -> tuple[Measured, Measured]:
 class Told:
     """What an MLflow store says."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, experiment: str = "faceseg") -> None:
         import mlflow
 
         self.client = mlflow.MlflowClient(uri)
+        self._experiment = experiment
 
     def runs(self) -> list[Any]:
-        experiment = self.client.get_experiment_by_name("faceseg")
+        experiment = self.client.get_experiment_by_name(self._experiment)
         if experiment is None:
             return []
         return list(self.client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]))
@@ -169,6 +171,11 @@ class Server:
             except requests.RequestException:
                 time.sleep(0.5)
         raise AssertionError((self._folder / "server.log").read_text())
+
+    def start_again(self) -> None:
+        """Start it where it was killed; where it was not, it goes on."""
+        if self._process is None:
+            self.start()
 
     def kill(self) -> None:
         """SIGKILL to the server and the workers that it started."""

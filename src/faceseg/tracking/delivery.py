@@ -6,7 +6,6 @@ delivery that died between MLflow's answer and the note of it is simply repeated
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ from typing import Any
 
 from faceseg.tracking.journal import BusyError, Journal, Sent, journals
 from faceseg.tracking.registry import register
-from faceseg.tracking.store import Store, without_password
+from faceseg.tracking.store import Store, experiment_name, without_password
 
 CURVES = ("lr", "loss", "f1", "iou", "val_loss", "val_f1", "val_iou", "seconds", "images_per_second")
 JOURNAL_TAG = "faceseg.journal"
@@ -122,7 +121,7 @@ def _find_run(store: Store, journal: Journal, start: Line, sent: Sent) -> Sent |
 def _find_or_create(store: Store, name: str, start: Line) -> str:
     """The run that has the journal's name as its tag, so that one that was made just before a kill is found again."""
     with store.lock():
-        experiment = store.experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or "faceseg")
+        experiment = store.experiment(experiment_name())
         found = store.client.search_runs([experiment], f"tags.`{JOURNAL_TAG}` = '{name}'", max_results=1)
         if found:
             return str(found[0].info.run_id)

@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 # Python's import system may hand a half-made module to a thread that imports it together with another.
 importing = threading.Lock()
@@ -32,6 +33,11 @@ class NoAnswerError(OSError):
 def tracking_uri(root: Path) -> str:
     """Where MLflow keeps its runs: ``MLFLOW_TRACKING_URI``, or a database in the repository."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def experiment_name() -> str:
+    """The experiment that holds the runs: ``MLFLOW_EXPERIMENT_NAME``, or the project's own name."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "faceseg"
 
 
 def without_password(text: str) -> str:
