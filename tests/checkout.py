@@ -44,38 +44,35 @@ class Repository:
             "data/published",
             "data/no-model",
             ".dvc/config",
+            ".dvc/.gitignore",
             ".ci",
             ".dvc/plots",
         ):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, path / name)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_SITE_CACHE_DIR": str(path.parent / "site-cache"),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
+        self.environment = _environment(path.parent / "site-cache")
         self.run("git", "init", "--quiet", "--initial-branch=main")
         for name, value in (("user.name", "Test"), ("user.email", "test@example.org"), ("commit.gpgsign", "false")):
             self.run("git", "config", name, value)
         self.change(TINY)
 
+    @classmethod
+    def at(cls, path: Path, site_cache: Path) -> "Repository":
+        """The one that was copied to ``path``, with DVC state of its own outside of it."""
+        there = object.__new__(cls)
+        there.path, there.environment = path, _environment(site_cache)
+        return there
+
     def clone(self, path: Path) -> "Repository":
         """A clone by git, with DVC state of its own and so without any of this one's data."""
         self.run("git", "clone", "--quiet", str(self.path), str(path))
-        return self._at(path)
+        return Repository.at(path, path.parent / f"site-cache-{path.name}")
 
     def copy(self, path: Path) -> "Repository":
         """All of it in another folder, as `cp -r` makes it."""
         shutil.copytree(self.path, path, symlinks=True)
-        return self._at(path)
-
-    def _at(self, path: Path) -> "Repository":
-        other = object.__new__(Repository)
-        other.path = path
-        other.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(path.parent / f"site-cache-{path.name}")}
-        return other
+        return Repository.at(path, path.parent / f"site-cache-{path.name}")
 
     def commit(self, message: str) -> str:
         """Commit everything that git does not ignore; returns the commit."""
@@ -111,6 +108,16 @@ class Repository:
 
     def json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
+
+
+def _environment(site_cache: Path) -> dict[str, str]:
+    """That of the tests, without what tells DVC, MLflow or git of another repository."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_SITE_CACHE_DIR": str(site_cache),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
 
 def _update(values: dict[str, Any], changes: dict[str, Any]) -> None:

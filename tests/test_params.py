@@ -1,12 +1,14 @@
 """params.yaml is strict, and says what is wrong in words that mend it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from faceseg.params import LossParams, ParamsError, read_params
+from faceseg.params import LossParams, ModelParams, ParamsError, TrainParams, read_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,3 +142,29 @@ def test_no_file_and_no_yaml(tmp_path: Path) -> None:
 
 def _no_lists() -> dict[str, list[str]]:
     return {"train": [], "val": [], "test": []}
+
+
+def leaves(section: type[BaseModel], above: str) -> list[str]:
+    names: list[str] = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        inner = isinstance(kind, type) and issubclass(kind, BaseModel)
+        names += leaves(kind, f"{above}.{name}") if inner else [f"{above}.{name}"]
+    return names
+
+
+def test_every_parameter_of_model_and_train_is_documented_beside_its_cost() -> None:
+    """docs/parameters.md has a row for it, or its name in the row of its section or of its neighbour."""
+    table = [line.strip("| ").split(" | ") for line in (ROOT / "docs/parameters.md").read_text().splitlines()]
+    rows = [(re.findall("`([^`]+)`", " ".join(cells)), cells) for cells in table if len(cells) == 3]
+    missing = []
+    for leaf in leaves(ModelParams, "model") + leaves(TrainParams, "train"):
+        section, _, name = leaf.rpartition(".")
+        about = [
+            cells[2]
+            for spans, cells in rows
+            if leaf in spans or (name in spans and section in (spans[0], spans[0].rpartition(".")[0]))
+        ]
+        if not any(about):
+            missing.append(leaf)
+    assert missing == []

@@ -77,12 +77,12 @@ def repro(root: Path) -> int:
 
 def write_params(path: Path, changes: Mapping[str, Any]) -> None:
     """Set values of params.yaml by dotted names; its comments, order and everything else stay as they are."""
-    document = YAML()
-    document.width = 4096
+    editor = YAML()
+    editor.width = 4096
     # null is written as null, and not as nothing, which YAML takes for the same.
     null = "tag:yaml.org,2002:null"
-    document.representer.add_representer(type(None), lambda to, _: to.represent_scalar(null, "null"))
-    values = document.load(path.read_text(encoding="utf-8"))
+    editor.representer.add_representer(type(None), lambda to, _: to.represent_scalar(null, "null"))
+    values = editor.load(path.read_text(encoding="utf-8"))
     for name, value in changes.items():
         *sections, last = name.split(".")
         section = values
@@ -90,7 +90,7 @@ def write_params(path: Path, changes: Mapping[str, Any]) -> None:
             section = section[key]
         _set(section, last, value)
     text = io.BytesIO()
-    document.dump(values, text)
+    editor.dump(values, text)
     write_bytes(path, text.getvalue())
 
 

@@ -80,6 +80,11 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return recipe.model_copy(update={"params": params})
 
 
+def begun_from(recipe: Recipe, folder: str) -> Recipe:
+    """The recipe with ``model.init_from`` set to a folder of this machine."""
+    return recipe.model_copy(update={"params": _merged(recipe.params, {"model": {"init_from": folder}})})
+
+
 def recipe_values(recipe: Recipe, committed: Mapping[str, Any], source: str) -> dict[str, Any]:
     """All of params.yaml for the recipe: the committed values under the recipe's, and this machine's source.
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceseg.evaluation import compare as module
-from faceseg.evaluation.compare import Comparison, ComparisonError, Measured, compare, smallest_p
+from faceseg.evaluation.compare import Comparison, ComparisonError, Measured, compare, intervals, smallest_p
 from faceseg.objectives.metrics import Scores
 from tests.evaluation.clips import NAMES, SHARES, draw, measured
 
@@ -76,6 +76,24 @@ def test_the_interval_of_a_plain_mean_is_the_t_interval() -> None:
     changes = (counts[:, 1, 0, 0] - counts[:, 0, 0, 0]) / 1000
     expected = stats.t.interval(0.95, 11, changes.mean(), stats.sem(changes))
     np.testing.assert_allclose((result.low, result.high), expected, atol=0.04 * (expected[1] - expected[0]))
+
+
+def test_the_intervals_of_one_model() -> None:
+    """The same oracle; an absent class has none, and one clip has none at all."""
+    from scipy import stats
+
+    counts = np.zeros((12, 3, 3), np.int64)
+    hits = np.arange(12) * 10 + 645  # symmetrical, as Student has it
+    counts[:, 0, 0], counts[:, 0, 1] = hits, 1000 - hits
+    means, classes = intervals(measured(counts, "abc"))
+    expected = stats.t.interval(0.95, 11, hits.mean() / 1000, stats.sem(hits / 1000))
+    np.testing.assert_allclose(means["pixel_accuracy"], expected, atol=0.04 * (expected[1] - expected[0]))
+    assert means.keys() == {"miou", "mf1", "pixel_accuracy"}
+    # Nothing is predicted "a" but "a", so its IoU is its part of the truth that was found.
+    assert classes["a"] == pytest.approx(means["pixel_accuracy"])
+    assert np.isnan(classes["c"]).all()
+    means, classes = intervals(measured(counts[:1], "abc"))
+    assert np.isnan([*means.values(), *classes.values()]).all()
 
 
 def test_the_same_inputs_give_the_same_numbers_and_exchanged_ones_their_negatives() -> None:

@@ -98,6 +98,29 @@ def test_what_cannot_be_compared_is_exit_code_2(run: Run, repository: Measuremen
     assert run("good", "--json", "--markdown").exit_code == 2
 
 
+def test_scores_recorded_under_other_parameters_are_flagged(run: Run, repository: Measurements) -> None:
+    """What dvc.lock says the stages ran with is held against params.yaml; a section and a single key."""
+    counts = draw(np.random.default_rng(0), 24)
+    params = {"train": {"learning_rate": 0.1, "seed": 0}, "dataset": {"name": "mine", "limit": None}}
+    repository.write(measured(counts[:, 0]), params, "a" * 32)
+    lock = repository.root / "dvc.lock"
+    recorded = {"train": {"learning_rate": 0.2, "seed": 0}, "dataset.name": "mine"}
+    stages = {
+        "train": {"params": {"params.yaml": recorded}},
+        "cache": {"params": {"params.yaml": {"dataset.name": "x"}}},
+    }
+    lock.write_text(json.dumps({"schema": "2.0", "stages": stages}))
+    commit = repository.commit("changed")[:7]
+    note = (
+        f"The scores of changed ({commit}) were recorded under other parameters than its params.yaml has: "
+        "dataset.name x (now mine), train.learning_rate 0.2 (now 0.1). "
+    )
+    assert f"\n> {note}" in run("good", "changed", "--markdown").output
+    assert json.loads(run("good", "changed", "--json").output)["notes"][0].startswith(note)
+    assert "were recorded under" in run("changed", "good").output
+    assert "recorded under" not in run("good", "same", "--markdown").output
+
+
 def drawn(split: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Small pictures, one a clip: features of their pixels (SIDE * SIDE, 5) and face8 labels (SIDE * SIDE,)."""
     files = dict(generate(Synthetic(train_clips=12, val_clips=14, frames=1, seed=3), 1))

@@ -8,7 +8,8 @@ import keras
 import pytest
 
 from faceseg.evaluation.charts import line_chart, ticks
-from faceseg.evaluation.evaluate import evaluate
+from faceseg.evaluation.compare import Measured, intervals
+from faceseg.evaluation.evaluate import by_clip, evaluate
 from faceseg.evaluation.report import Sources, flat, write_report
 from faceseg.evaluation.samples import draw_samples
 from faceseg.files import write_csv, write_json
@@ -73,7 +74,7 @@ def test_the_page_is_well_formed_and_holds_all_that_it_shows(stretched: Staged, 
     tags = [tag for tag, _ in checker.seen]
     assert not {"script", "link", "iframe", "object"} & set(tags)
     images = [attributes for tag, attributes in checker.seen if tag == "img"]
-    assert len(images) == 2 * 4
+    assert len(images) == 2 * (4 + 2)
     assert all((image["src"] or "").startswith("data:image/") and image["alt"] for image in images)
     assert "http" not in text
     assert "url(" not in text
@@ -109,6 +110,33 @@ def test_the_page_shows_the_scores_and_the_facts(stretched: Staged, network: ker
     assert "rejected.no mask" in text
     assert "train.loss.dice" in text
     assert "5 pictures of 3 clips" in text
+
+
+def test_intervals_stand_beside_the_scores(stretched: Staged, network: keras.Model) -> None:
+    text = page(stretched, network)
+    with stretched.originals() as originals:
+        evaluation = evaluate(network, stretched.cache(), originals, 4)
+    means, classes = intervals(Measured(evaluation.classes, by_clip(evaluation)))
+    low, high = means["miou"]
+    assert low < evaluation.native_scores.miou < high
+    assert f"95 % interval {low:.3f} to {high:.3f}" in text
+    low, high = classes["red"]
+    assert f"<td>{evaluation.native_scores.iou[0]:.3f}</td><td>{low:.3f} to {high:.3f}</td>" in text
+
+
+def test_pictures_are_told_in_words_and_shown_at_native_size(stretched: Staged, network: keras.Model) -> None:
+    checker = Checker()
+    text = page(stretched, network)
+    checker.feed(text)
+    images = [attributes for tag, attributes in checker.seen if tag == "img"]
+    said = [image["alt"] or "" for image in images]
+    worst = re.search(r"<h3>(\S+): mIoU 0\.\d+, 1 of 5, the worst</h3>", text)
+    assert worst is not None
+    height, width = stretched.masks[worst[1]].shape
+    assert said[0] == f"test picture {worst[1]}"
+    assert re.fullmatch(rf"predicted classes of {worst[1]}, IoU red 0\.\d\d, green 0\.\d\d, blue 0\.\d\d", said[2])
+    assert [(image["width"], image["height"]) for image in images[4:6]] == [(str(width), str(height))] * 2
+    assert ", 5 of 5, the best</h3>" in text
 
 
 def test_the_page_twice_is_the_same_bytes(stretched: Staged, network: keras.Model) -> None:

@@ -50,6 +50,10 @@ def test_the_strips_are_named_by_rank_and_show_the_pictures(
         for number, panel in enumerate(sample.panels):
             left = GAP + number * (shown + GAP)
             np.testing.assert_array_equal(strip[top : top + HEIGHT, left : left + shown], panel)
+        # The truth over the picture: half of each, at the picture's own size.
+        blend = (stretched.images[sample.id].astype(float) + paint(stretched.masks[sample.id], COLOURS)) / 2
+        np.testing.assert_array_equal(sample.overlays[1], blend.astype(np.uint8))
+        assert sample.overlays[0].shape == (height, width, 3)
         # The truth panel is the mask, enlarged: its centre pixel has the colour of its class.
         label = stretched.masks[sample.id][height // 2, width // 2]
         assert tuple(sample.panels[1][HEIGHT // 2, shown // 2]) == COLOURS[label]

@@ -1,10 +1,12 @@
 """download: a file comes whole and right, or a person reads why not, from a server that does what servers do."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from faceseg.files import NoRoomError
 from faceseg.sources.download import Address, DownloadError, Patience, downloaded
 from tests.sources.conftest import Site
 
@@ -56,6 +58,25 @@ def test_many_cuts_are_no_reason_to_give_up_while_something_comes(served: Site, 
     served.cut_after = [100_000] * 6
     assert got(served, tmp_path) == CONTENT
     assert len(served.asked) == 7
+
+
+def test_a_full_disk_while_it_is_used_does_not_lose_it(served: Site, tmp_path: Path) -> None:
+    address = Address(served.url("a.tgz"), "a.tgz", SHA256)
+    with pytest.raises(NoRoomError), downloaded(address, tmp_path, QUICK):
+        raise NoRoomError("no room on the disk for data/raw/dataset.zip")
+    assert got(served, tmp_path) == CONTENT
+    assert len(served.asked) == 1, "it was fetched once"
+
+
+def test_too_little_room_is_said_before_it_comes(served: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with (
+        pytest.raises(NoRoomError, match=r"the download needs about 700,000 bytes more, and 500,000 are free there"),
+        downloaded(Address(served.url("a.tgz"), "a.tgz", SHA256), tmp_path, QUICK),
+    ):
+        raise AssertionError("the block ran without a file")
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_server_without_ranges_sends_all_again(served: Site, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ docs/compare.md has the method in words, docs/decisions/compare.md why this one.
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -28,6 +28,7 @@ _TESTED = "mIoU"
 
 Floats = NDArray[np.float64]
 Clips = Mapping[str, NDArray[np.int64]]
+Interval = tuple[float, float]
 
 
 class ComparisonError(ValueError):
@@ -124,6 +125,21 @@ def compare(base: Measured, head: Measured) -> Comparison:
     return Comparison(totals, classes, _whole(verdicts), len(clips), tuple(notes))
 
 
+def intervals(side: Measured) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Where one model's scores would lie on other test clips of the same kind, at ``LEVEL``.
+
+    Returns:
+        (low, high) of the means, by ``miou``, ``mf1`` and ``pixel_accuracy``, and of each class's IoU, by its name; NaN
+        where there is none: of a single clip, and of an absent class.
+    """
+    clips = sorted(side.clips)
+    sums = np.stack([_sums(side, clip, side.classes) for clip in clips])[None]
+    low, high = _bounds((scores[:, 0] for scores in _resampled(sums, _generator(clips, "bootstrap"))), len(clips))
+    pairs = [(float(one), float(other)) for one, other in zip(low, high, strict=True)]
+    means = dict(zip(("miou", "mf1", "pixel_accuracy"), pairs, strict=False))
+    return means, dict(zip(side.classes, pairs[len(means) :], strict=True))
+
+
 def smallest_p(clips: int) -> float:
     """The smallest p that so many clips can give: with few clips no difference is beyond chance."""
     return 2 / 2**clips if clips <= EXACT_CLIPS else 1 / (DRAWS + 1)
@@ -190,26 +206,30 @@ def _generator(clips: list[str], purpose: str) -> np.random.Generator:
 
 
 def _interval(sums: NDArray[np.int64], generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Bounds of head - base for each score, from resampled clips; ``sums`` is (2, n, 3, k + 1).
+    """Bounds of head - base for each score, from resampled clips; ``sums`` is (2, n, 3, k + 1)."""
+    return _bounds((scores[:, 1] - scores[:, 0] for scores in _resampled(sums, generator)), sums.shape[1])
+
+
+def _resampled(sums: NDArray[np.int64], generator: np.random.Generator) -> Iterator[Floats]:
+    """Scores (draws, sides, 3 + k) of resampled clips, in chunks; ``sums`` is (sides, n, 3, k + 1)."""
+    for size in _chunks(DRAWS):
+        yield _scores(_weighted(_weights(generator, size, sums.shape[1]), sums))
+
+
+def _bounds(drawn: Iterable[Floats], n: int) -> tuple[Floats, Floats]:
+    """The interval at ``LEVEL`` of each column of what was drawn by resampling n clips.
 
     Percentiles of a plain bootstrap are too narrow for few clips, by the factor that separates a t interval from a
     normal one with the variance divided by n; the percentiles are moved outwards by that factor (the expanded
     percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 5.3).
     """
-    n = sums.shape[1]
-    unknown = np.full(sums.shape[-1] + 2, np.nan)
+    values = np.concatenate(list(drawn))
     if n < 2:
+        unknown = np.full(values.shape[1], np.nan)
         return unknown, unknown
-    drawn = np.concatenate(
-        [
-            _scores(resampled[:, 1]) - _scores(resampled[:, 0])
-            for size in _chunks(DRAWS)
-            for resampled in [_weighted(_weights(generator, size, n), sums)]
-        ]
-    )
     tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, 1 - (1 - LEVEL) / 2)))
-    # A class that a resample has no pixel of has no difference there.
-    known = [column[np.isfinite(column)] for column in drawn.T]
+    # A class that a resample has no pixel of has no score there.
+    known = [column[np.isfinite(column)] for column in values.T]
     low, high = (
         np.array([np.quantile(column, q) if column.size else np.nan for column in known]) for q in (tail, 1 - tail)
     )

@@ -41,7 +41,7 @@ def to_markdown(comparison: Comparison, base: Revision, head: Revision) -> str:
         "",
         f"base `{base.title}`, head `{head.title}`, {comparison.clips} test clips",
         "",
-        *(f"> {_escaped(note)}\n" for note in comparison.notes),
+        *(f"> {_escaped(note)}\n" for note in _notes(comparison, base, head)),
         *_markdown_table(_COLUMNS, [_cells(row) for row in _rows(comparison)], align="lrrrll"),
         "",
         _FOOTNOTE,
@@ -60,7 +60,7 @@ def to_terminal(comparison: Comparison, base: Revision, head: Revision) -> Group
         table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
     for row in _rows(comparison):
         table.add_row(*map(Text, _cells(row)), style=_STYLES[row.verdict])
-    parts: list[Any] = [table, *(Text(note, style="yellow") for note in comparison.notes)]
+    parts: list[Any] = [table, *(Text(note, style="yellow") for note in _notes(comparison, base, head))]
     for title, changes in _changes(base, head):
         if changes:
             sides = Table(title.split()[1], "base", "head", title=title)
@@ -78,12 +78,24 @@ def to_json(comparison: Comparison, base: Revision, head: Revision) -> dict[str,
         "head": {"name": head.name, "commit": head.commit},
         "clips": comparison.clips,
         "level": LEVEL,
-        "notes": list(comparison.notes),
+        "notes": _notes(comparison, base, head),
         "totals": {row.name: _values(row) for row in comparison.totals},
         "classes": {row.name: _values(row) for row in comparison.classes},
         "changed_params": {name: [old, new] for name, old, new in changed(base.params, head.params)},
         "changed_data": {name: [old, new] for name, old, new in changed(base.data, head.data)},
     }
+
+
+def _notes(comparison: Comparison, base: Revision, head: Revision) -> list[str]:
+    """What is to be known before the table is believed."""
+    stale = [
+        f"The scores of {side.title} were recorded under other parameters than its params.yaml has: "
+        + ", ".join(f"{name} {recorded} (now {now})" for name, recorded, now in side.stale)
+        + ". Run `dvc repro` and commit dvc.lock and metrics/."
+        for side in (base, head)
+        if side.stale
+    ]
+    return [*stale, *comparison.notes]
 
 
 def _rows(comparison: Comparison) -> tuple[Row, ...]:

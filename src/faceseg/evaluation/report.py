@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from faceseg.evaluation.charts import line_chart
-from faceseg.evaluation.evaluate import Evaluation
+from faceseg.evaluation.compare import Measured, intervals
+from faceseg.evaluation.evaluate import Evaluation, by_clip
 from faceseg.evaluation.predict import read_description
 from faceseg.evaluation.samples import PANELS, Sample
 from faceseg.files import read_csv, read_json, write_bytes
@@ -68,7 +69,11 @@ def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, 
     description = read_description(sources.models)
     curves = list(read_csv(sources.metrics / "plots" / "curves.csv"))
     total = evaluation.native.sum(axis=0)
+    sizes = read_json(sources.metrics / "splits.json")["sizes"]
+    means, class_intervals = intervals(Measured(evaluation.classes, by_clip(evaluation)))
     return {
+        "clips": len(set(evaluation.clips)),
+        "means": means,
         "dataset": cache.dataset,
         "size": cache.size,
         "fit": cache.fit,
@@ -76,13 +81,18 @@ def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, 
         "native": evaluation.native_scores,
         "cached": evaluation.cached_scores,
         "classes": [
-            {"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour), "share": share}
+            {
+                "name": name,
+                "colour": "#{:02x}{:02x}{:02x}".format(*colour),
+                "share": share,
+                "interval": class_intervals[name],
+            }
             for name, colour, share in zip(cache.classes, cache.colours, total.sum(axis=1) / total.sum(), strict=True)
         ],
         "confusion": _by_row(total),
         "charts": [_chart(title, names, curves) for title, names in CHARTS.items()],
         "curves": curves,
-        "splits": read_json(sources.metrics / "splits.json")["sizes"],
+        "splits": {name: sizes[name] for name in SPOKEN if name in sizes},
         "distribution": _distribution(read_csv(sources.metrics / "plots" / "classes.csv")),
         "spoken": SPOKEN,
         "training": read_json(sources.metrics / "train.json"),
@@ -138,8 +148,30 @@ def _shown(sample: Sample) -> dict[str, Any]:
         "title": sample.title,
         "width": sample.panels[0].shape[1],
         "height": sample.panels[0].shape[0],
-        "panels": [{"name": name, "uri": data_uri(panel, formats[name])} for name, panel in panels],
+        "panels": [
+            {"name": name, "uri": data_uri(panel, formats[name]), "alt": _spoken(name, sample)}
+            for name, panel in panels
+        ],
+        "rank": {1: "the worst", sample.pictures: "the best"}.get(sample.place, ""),
+        "iou": sample.iou,
+        "native": {"width": sample.overlays[0].shape[1], "height": sample.overlays[0].shape[0]},
+        "overlays": [
+            {"name": f"{name} over the picture", "uri": data_uri(pixels, "JPEG"), "alt": _spoken(name, sample)}
+            for name, pixels in zip(("prediction", "truth"), sample.overlays, strict=True)
+        ],
     }
+
+
+def _spoken(name: str, sample: Sample) -> str:
+    """What a screen reader says of a panel."""
+    said = {
+        "picture": f"test picture {sample.id}",
+        "truth": f"true classes of {sample.id}: {', '.join(sample.iou)}",
+        "prediction": f"predicted classes of {sample.id}, IoU "
+        + ", ".join(f"{name} {iou:.2f}" for name, iou in sample.iou.items()),
+        "errors": f"where {sample.id} is wrong: {100 * sample.wrong:.1f} % of its scored pixels",
+    }
+    return said[name]
 
 
 def data_uri(pixels: np.ndarray, kind: str) -> str:

@@ -7,7 +7,7 @@ nothing is checked out.
 import csv
 import io
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ Change = tuple[str, str, str]  # name, in base, in head
 
 @dataclass(frozen=True)
 class Revision:
-    """One side: ``name`` as the user gave it, ``commit`` (short) or None for the workspace."""
+    """One side: ``name`` as the user gave it, ``commit`` (short) or None for the workspace.
+
+    ``stale``: parameters that are others now than when the scores were recorded, as (name, recorded, now).
+    """
 
     name: str
     commit: str | None
     measured: Measured
     params: Mapping[str, Any]
     data: Mapping[str, str]
+    stale: tuple[Change, ...] = ()
 
     @property
     def title(self) -> str:
@@ -65,7 +69,10 @@ def read_revision(name: str, root: Path) -> Revision:
         )
         raise ComparisonError(f"{where} has no {CLIPS if clips is None else CONFUSION}: {how}")
     params = yaml.safe_load(read("params.yaml") or "") or {}
-    return Revision(name, commit and commit[:7], parse(clips, confusion), params, _data(read))
+    lock = yaml.safe_load(read("dvc.lock") or "") or {}
+    return Revision(
+        name, commit and commit[:7], parse(clips, confusion), params, _data(lock), tuple(_stale(lock, params))
+    )
 
 
 def parse(clips: str, confusion: str) -> Measured:
@@ -96,9 +103,20 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).split("\n...")[0].strip()
 
 
-def _data(read: Callable[[str], str | None]) -> dict[str, str]:
+def _stale(lock: Mapping[str, Any], params: Mapping[str, Any]) -> list[Change]:
+    """What the stages ran with by dvc.lock, where params.yaml says otherwise."""
+    found: dict[str, Change] = {}
+    for stage in lock.get("stages", {}).values():
+        for key, recorded in stage.get("params", {}).get("params.yaml", {}).items():
+            now: Any = params
+            for part in key.split("."):
+                now = now.get(part, _MISSING) if isinstance(now, Mapping) else _MISSING
+            found.update((change[0], change) for change in changed(recorded, now, key))
+    return [found[name] for name in sorted(found)]
+
+
+def _data(lock: Mapping[str, Any]) -> dict[str, str]:
     """The short hash of every output that DVC keeps, by path, from dvc.lock; without metrics and plots."""
-    lock = yaml.safe_load(read("dvc.lock") or "") or {}
     outs = [out for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
     return {
         out["path"]: str(out["md5"])[:8]

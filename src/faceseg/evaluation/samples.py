@@ -4,7 +4,7 @@ The pictures are spread evenly over the test split from the worst to the best, s
 successes are chosen by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from faceseg.evaluation.originals import Originals
 from faceseg.evaluation.predict import logits_at
 from faceseg.files import atomic_write
 from faceseg.images.geometry import IGNORED
+from faceseg.objectives.metrics import Scores
 from faceseg.store.shards import Cache, Split
 
 HEIGHT = 320  # of each panel, in pixels
@@ -27,6 +28,7 @@ PAPER, INK = (255, 255, 255), (20, 20, 20)
 UNSCORED = (128, 128, 128)
 WRONG = (230, 30, 60)
 DIM = 0.45  # brightness of what is right in the errors panel
+TINT = 0.5  # part of the class's colour in an overlay
 PANELS = ("picture", "truth", "prediction", "errors")
 
 Colours = Sequence[Sequence[int]]
@@ -42,6 +44,9 @@ class Sample:
         miou: at native size, over the classes in its truth or prediction.
         place: by mIoU from 1, the worst, to ``pictures``.
         panels: (h, w, 3) uint8 for each of ``PANELS``.
+        overlays: prediction and truth in colours over the picture, (height, width, 3) uint8 at native size.
+        iou: of each class that it shows, by name, at native size.
+        wrong: part of its scored pixels.
     """
 
     path: Path
@@ -50,6 +55,9 @@ class Sample:
     place: int
     pictures: int
     panels: Sequence[np.ndarray]
+    overlays: tuple[np.ndarray, np.ndarray]
+    iou: Mapping[str, float]
+    wrong: float
 
     @property
     def title(self) -> str:
@@ -76,22 +84,38 @@ def draw_samples(
     samples = []
     for number, (row, place) in enumerate(choose(miou, count), start=1):
         name = split.ids[row].replace("/", "_")
-        panels = _panels(model, cache, split, row, originals)
-        sample = Sample(folder / f"{number:02d}-{name}.png", split.ids[row], float(miou[row]), place, pictures, panels)
+        panels, overlays = _drawn(model, cache, split, row, originals)
+        scores = Scores.from_confusion(evaluation.native[row], cache.classes)
+        sample = Sample(
+            path=folder / f"{number:02d}-{name}.png",
+            id=split.ids[row],
+            miou=float(miou[row]),
+            place=place,
+            pictures=pictures,
+            panels=panels,
+            overlays=overlays,
+            iou={name: float(iou) for name, iou in zip(cache.classes, scores.iou, strict=True) if not np.isnan(iou)},
+            wrong=1 - scores.pixel_accuracy,
+        )
         with atomic_write(sample.path) as file:
             compose(panels, sample.title, cache.classes, cache.colours).save(file, "PNG", optimize=True)
         samples.append(sample)
     return samples
 
 
-def _panels(model: keras.Model, cache: Cache, split: Split, row: int, originals: Originals) -> list[np.ndarray]:
+def _drawn(
+    model: keras.Model, cache: Cache, split: Split, row: int, originals: Originals
+) -> tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """The panels of one picture, and its overlays."""
     size = int(split.sizes[row, 0]), int(split.sizes[row, 1])
+    native = originals.image(split.ids[row], at_least=max(size))
     width = max(1, round(size[0] * HEIGHT / size[1]))
-    original = Image.fromarray(originals.image(split.ids[row], at_least=2 * max(width, HEIGHT)))
-    image = np.asarray(original.resize((width, HEIGHT), Image.Resampling.BILINEAR))
-    truth = _shrunk(originals.mask(split.ids[row], size), width)
-    predicted = _shrunk(labels_of(logits_at(model, split, row), size, cache), width)
-    return [image, paint(truth, cache.colours), paint(predicted, cache.colours), errors(image, truth, predicted)]
+    image = np.asarray(Image.fromarray(native).resize((width, HEIGHT), Image.Resampling.BILINEAR))
+    truth = originals.mask(split.ids[row], size)
+    predicted = labels_of(logits_at(model, split, row), size, cache)
+    small = _shrunk(truth, width), _shrunk(predicted, width)
+    panels = [image, *(paint(labels, cache.colours) for labels in small), errors(image, *small)]
+    return panels, (overlay(native, predicted, cache.colours), overlay(native, truth, cache.colours))
 
 
 def _shrunk(labels: np.ndarray, width: int) -> np.ndarray:
@@ -104,6 +128,11 @@ def paint(labels: np.ndarray, colours: Colours) -> np.ndarray:
     table[: len(colours)] = colours
     table[IGNORED] = UNSCORED
     return table[labels]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, colours: Colours) -> np.ndarray:
+    """Labels (h, w) uint8 in their classes' colours over the picture (h, w, 3) uint8, which shines through."""
+    return ((1 - TINT) * image + TINT * paint(labels, colours)).astype(np.uint8)
 
 
 def errors(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -10,10 +10,12 @@ import keras
 import numpy as np
 
 from faceseg.files import read_json, sha256
+from faceseg.models.backbones import DEEPEST, build_encoder
 from faceseg.models.build import build_model
 from faceseg.params import ModelParams
 
 UNNAMED = ("conv2d", "depthwise_conv2d", "dense", "batch_normalization", "fused_batch_normalization")
+ENCODER = "encoder"  # model.json's ``holds``, of weights that are an encoder's alone
 NO_MODEL = "data/no-model"  # model.init_from: new weights; a file, because DVC refuses null as a dependency
 
 
@@ -52,7 +54,8 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
     """Find out before any work whether the folder holds a model that can be begun from.
 
     Raises:
-        ValueError: it holds no complete model, its weights are not those that it describes, or its encoder is another.
+        ValueError: it holds no complete model, its weights are not those that it describes, its encoder is another, or
+            its pixels were scaled otherwise.
     """
     if folder is None:
         return
@@ -63,6 +66,12 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
         raise ValueError(
             f"model.init_from: the model in {folder} has the encoder {description['backbone']}, and model.backbone is "
             f"{params.backbone}; set it to the same"
+        )
+    scaling = description["params"]["input_scaling"]
+    if scaling != params.input_scaling:
+        raise ValueError(
+            f"model.init_from: the model in {folder} learnt from pixels scaled as model.input_scaling {scaling!r} has "
+            f"them, and it is {params.input_scaling!r}; set it to the same"
         )
 
 
@@ -75,12 +84,8 @@ def begin_from(model: keras.Model, folder: Path, params: ModelParams) -> Loaded:
         ValueError: as :func:`check_initial`.
     """
     check_initial(folder, params)
-    description = _describe(folder)
-    theirs = ModelParams(**{**description["params"], "encoder_weights": None})
-    source = build_model(theirs, description["size"], len(description["classes"]))
-    source.load_weights(folder / "model.weights.h5")
     encoder, rest = _parts(model)
-    source_encoder, source_rest = _parts(source)
+    source_encoder, source_rest = _read_parts(folder)
     left = [*_take_over(encoder, source_encoder), *_take_over(rest, source_rest)]
     of_encoder = sum(name in encoder for name, _ in left)
     return Loaded(
@@ -101,17 +106,34 @@ def _describe(folder: Path) -> Mapping[str, Any]:
     return description
 
 
+def _read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights in ``folder``: of its encoder, and of what follows it where there is anything."""
+    description = _describe(folder)
+    if description.get("holds") == ENCODER:
+        encoder = build_encoder(description["backbone"], description["size"], (DEEPEST,), None)
+        encoder.load_weights(folder / "model.weights.h5")
+        return _of_encoder(encoder), {}
+    theirs = ModelParams(**{**description["params"], "encoder_weights": None})
+    source = build_model(theirs, description["size"], len(description["classes"]))
+    source.load_weights(folder / "model.weights.h5")
+    return _parts(source)
+
+
 def _parts(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
     """The weights of the encoder and of what follows it, by name, in the model's order."""
     encoder = model.get_layer("encoder")
     held = {id(weight) for weight in encoder.weights}
     rest = {weight.path: weight for weight in model.weights if id(weight) not in held}
+    return _of_encoder(encoder), rest
+
+
+def _of_encoder(encoder: keras.Model) -> dict[str, Any]:
     names = _lasting_names(encoder)
-    of_encoder = {
+    weights = {
         f"encoder/{names[layer.name]}/{weight.name}": weight for layer in encoder.layers for weight in layer.weights
     }
-    assert len(of_encoder) == len(held), "two layers of the encoder have one name"
-    return of_encoder, rest
+    assert len(weights) == len(encoder.weights), "two layers of the encoder have one name"
+    return weights
 
 
 def _lasting_names(encoder: keras.Model) -> dict[str, str]:
