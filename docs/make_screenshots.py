@@ -20,14 +20,7 @@ from faceseg import dashboard
 from faceseg.tracking.store import Store, experiment_name, tracking_uri
 
 ROOT = Path(__file__).parents[1]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 PATIENCE_MS = 300_000
 QUALITY = 80
 REPORTS = {"light": (1280, 1500), "dark": (390, 1800)}  # colour scheme: width and height in pixels
