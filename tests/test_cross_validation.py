@@ -47,6 +47,7 @@ def params(source: Path, **train: object) -> Params:
     return Params.model_validate(values)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_every_training_picture_is_held_out_once_and_no_test_picture_is_seen(archive: Path, tmp_path: Path) -> None:
     done = list(cross_validate(params(archive), 2, [], tmp_path / "cv", tmp_path))
@@ -57,6 +58,7 @@ def test_every_training_picture_is_held_out_once_and_no_test_picture_is_seen(arc
         trained_on = {row["id"] for row in read_csv(cache / "train" / "index.csv")}
         assert trained_on == names - set(fold.clips)
         assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["test", "train"]
+        assert list((tmp_path / "cv" / f"fold-{fold.number}" / "runs").iterdir()) == []
         # At native size, and nothing but what was held out.
         assert fold.plain.sum() == fold.mirrored.sum() == len(fold.clips) * WIDTH * HEIGHT
     plain, mirrored = pooled(done)

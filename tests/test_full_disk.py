@@ -52,3 +52,16 @@ def test_a_full_disk_is_named_and_loses_nothing(
         assert "continuing after epoch 1 of 2" in said["again"]
     if "model.weights" in str(leave):
         assert "continuing after epoch 2 of 2" in said["again"]
+
+
+def test_where_dvc_itself_has_no_room_for_its_copy_the_stage_runs_once_more(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """The archive fits, and DVC's cache, which takes as much again, does not; no `dvc commit` is needed."""
+    arguments = (str(repository.path), "download", str(4500 * KB))
+    said = on_small_disk(tmp_path / "disk", 300, "tests.full_disk_stage", *arguments)
+    assert said["code"] != 0
+    assert "files in data/raw/dataset.zip" in said["failed"], "the stage itself ended well"
+    assert "No space left on device" in said["failed"]
+    assert "Running stage 'download'" in said["again"]
+    assert said["mismatches"] == []

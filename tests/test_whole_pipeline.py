@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.checkout import STAGES, Repository
+from tests.torture import Torture
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # one worker runs all of this file: the tests share one repository
 
@@ -133,6 +134,20 @@ def test_train_and_evaluate_are_one_mlflow_run(repository: Repository) -> None:
     assert "test.miou" in run["points"]
     assert run["params"]["train.batch_size"] == "4"
     assert run["status"] == "FINISHED"
+
+
+def test_kills_while_something_is_written_change_no_byte(repository: Repository) -> None:
+    """The short version of `make torture`: a kill of each kind, one of them of a training after its first epoch."""
+    repository.repro()
+    torture = Torture(repository, seed=1)
+    torture.kill("resize", "process", changes=3)
+    torture.kill("resize", "group", changes=2)
+    torture.let_through("resize")
+    torture.kill("train", "dvc", changes=1)
+    torture.let_through("train")
+    repository.repro()
+    assert torture.count.mismatches == []
+    assert torture.count.kills == {"resize": 2, "train": 1}
 
 
 @pytest.mark.slow

@@ -49,70 +49,15 @@ def summary(
     without: Annotated[list[str] | None, typer.Option(help="a test clip to leave out, as often as wanted")] = None,
 ) -> None:
     """Show the scores of the evaluated model, and where its pictures and curves are."""
-    from faceseg.files import read_json
-
-    if without:
-        _summary_without(set(without))
-        return
-
-    metrics = Path("metrics")
-    missing = [path for path in (metrics / "evaluate.json", metrics / "splits.json") if not path.exists()]
-    if missing:
-        _fail(f"{missing[0]} is not there; `make repro` makes it")
-    scores = read_json(metrics / "evaluate.json")
-    sizes = read_json(metrics / "splits.json")["sizes"]
-    console = Console()
-    console.print(_score_table(scores["native"]))
-    native, cached = scores["native"], scores["cached"]
-    console.print(
-        f"test mIoU {native['miou']:.3f}, mean F1 {native['mf1']:.3f}, pixel accuracy {native['pixel_accuracy']:.3f} "
-        f"at native size (mIoU {cached['miou']:.3f} at the training size), "
-        f"{sizes['test']['pictures']} pictures of {sizes['test']['clips']} clips",
-        soft_wrap=True,
-    )
-    console.print("report    reports/report.html", "pictures  reports/samples/", sep="\n", highlight=False)
-    console.print(
-        "curves    metrics/plots/curves.csv, `dvc plots show`, or `make ui` for MLflow", soft_wrap=True, highlight=False
-    )
-
-
-def _summary_without(clips: set[str]) -> None:
-    """The scores at native size over the other test clips: where some of them are known from training, say."""
-    import numpy as np
-
-    from faceseg.evaluation.revisions import CLIPS, CONFUSION, parse
-    from faceseg.objectives.metrics import Scores
+    from faceseg import scores
 
     try:
-        measured = parse(*(Path(name).read_text(encoding="utf-8") for name in (CLIPS, CONFUSION)))
-    except FileNotFoundError as error:
-        _fail(f"{error.filename} is not there; `make repro` makes it")
-    foreign = sorted(clips - measured.clips.keys())
-    if foreign:
-        _fail(f"there is no test clip {foreign[0]!r}; metrics/clips.csv has {', '.join(sorted(measured.clips))}")
-    kept = [matrix for clip, matrix in measured.clips.items() if clip not in clips]
-    if not kept:
-        _fail(f"no test clip is left without all {len(measured.clips)}; leave out fewer")
-    scores = Scores.from_confusion(np.sum(kept, axis=0), measured.classes).to_dict()
-    console = Console()
-    console.print(_score_table(scores))
-    console.print(
-        f"test mIoU {scores['miou']:.3f}, mean F1 {scores['mf1']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f} "
-        f"at native size over {len(kept)} of {len(measured.clips)} clips",
-        soft_wrap=True,
-    )
-
-
-def _score_table(scores: dict[str, Any]) -> Table:
-    table = Table(title="Test split, native size")
-    table.add_column("class")
-    for name in ("IoU", "F1", "precision", "recall"):
-        table.add_column(name, justify="right")
-    for name, values in scores["per_class"].items():
-        table.add_row(name, *(f"{values[key]:.3f}" for key in ("iou", "f1", "precision", "recall")))
-    for name in scores["absent"]:
-        table.add_row(name, "absent", "", "", "")
-    return table
+        if without:
+            scores.show_without(set(without), Console())
+        else:
+            scores.show(Console())
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -396,6 +341,44 @@ def verify_all(
         verified.show(Console())
     if not verified.passed:
         raise typer.Exit(1)
+
+
+@verify.command("model")
+def verify_model(
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="Another model's folder or model.json; left out: what would be trained here now."),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="The folder of the model.")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Explain why two models differ: name what their bits depend on and what is not the same; 1 when they differ."""
+    from faceseg.verification.model import compare_models
+
+    try:
+        comparison = compare_models(models, _trained_here() if other is None else other)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        comparison.show(Console())
+    if not comparison.same:
+        raise typer.Exit(1)
+
+
+def _trained_here() -> dict[str, Any]:
+    """All that the bits of a model would depend on that is trained here now."""
+    from faceseg.params import read_params
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.training.initial import initial_folder
+    from faceseg.training.train import identity_of
+
+    params = read_params()
+    initial = initial_folder(params.model.init_from, Path.cwd())
+    return identity_of(Path("data/cache"), params.model, params.train, initial)
 
 
 @verify.command("data")

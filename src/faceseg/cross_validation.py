@@ -13,7 +13,7 @@ import numpy as np
 
 from faceseg.evaluation.evaluate import evaluate
 from faceseg.evaluation.originals import Originals
-from faceseg.evaluation.predict import load_model, with_mirror_image
+from faceseg.evaluation.predict import load_model, read_description, with_mirror_image
 from faceseg.objectives.metrics import Scores
 from faceseg.params import Params
 from faceseg.sources import catalog
@@ -23,6 +23,7 @@ from faceseg.store.merged import write_merged
 from faceseg.store.resized import read_index, write_resized
 from faceseg.store.shards import Cache
 from faceseg.store.splits import assign, fraction
+from faceseg.training.checkpoint import forget
 from faceseg.training.initial import initial_folder
 from faceseg.training.loop import Epoch
 from faceseg.training.train import Outputs, train
@@ -146,4 +147,5 @@ def _fold(
             evaluate(network, cache, originals, params.evaluate.batch_size).native.sum(axis=0)
             for network in (model, with_mirror_image(model, cache.mirror))
         ]
+    forget(here / "runs", read_description(outputs.models)["made_from"])
     return Fold(number, held_out, tuple(merge.classes), *scored)

@@ -1,5 +1,6 @@
 """A test split as the stages leave it, made by their own writers."""
 
+import hashlib
 import io
 import zipfile
 from collections import defaultdict
@@ -67,13 +68,15 @@ def _write_sources(root: Path, scale: int, kind: str) -> Staged:
             archive.writestr(f"all/{sample}.png", buffer.getvalue())
             palette = np.zeros((256, 3), np.uint8)
             palette[: len(COLOURS)] = COLOURS
-            packs[pack_of(clip)].append((f"{sample}.png", encode_mask(mask, palette.tobytes())))
-            rows.append((sample, clip, "test", f"all/{sample}.png", width, height, 0, 0, 0, 0, 0))
+            encoded = encode_mask(mask, palette.tobytes())
+            packs[pack_of(clip)].append((f"{sample}.png", encoded))
+            digests = (hashlib.sha256(content).hexdigest() for content in (buffer.getvalue(), encoded))
+            rows.append((sample, clip, "test", f"all/{sample}.png", width, height, *digests, 0, 0, 0, 0, 0))
     for number, members in packs.items():
         with PackWriter(root / "merged", "masks", number) as pack:
             for member, content in members:
                 pack.add(member, content)
-    header = ("id", "clip", "split", "image", "width", "height", *CLASSES, "ignored")
+    header = ("id", "clip", "split", "image", "width", "height", "image_sha256", "mask_sha256", *CLASSES, "ignored")
     write_csv(root / "merged" / "index.csv", header, rows)
     return staged
 

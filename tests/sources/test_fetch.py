@@ -48,7 +48,7 @@ def checked_archive(dataset: Dataset, source: str, root: Path) -> bytes:
     out = root / "out"
     about = fetch(dataset, source, root, out, DRAWN, 1)
     content = (out / "dataset.zip").read_bytes()
-    assert sorted(path.name for path in out.iterdir()) == ["dataset.zip", "source.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["dataset.zip", "members.csv", "source.json"]
     with Archive(out / "dataset.zip") as archive:
         assert json.loads((out / "source.json").read_text()) == {
             "dataset": dataset.name,

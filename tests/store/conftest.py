@@ -1,5 +1,6 @@
 """A tiny set as the download and merge stages leave it: an archive of pictures, packs of masks, an index."""
 
+import hashlib
 import io
 import zipfile
 from collections import defaultdict
@@ -31,11 +32,30 @@ class TinySet:
     def merged(self) -> Path:
         return self.root / "merged"
 
+    def replace_picture(self, sample_id: str, content: bytes) -> None:
+        """Put another file in the place of a picture; the merged index knows of it."""
+        members = self.contents()
+        name = f"set/{sample_id}.jpg"
+        index = self.merged / "index.csv"
+        index.write_text(index.read_text().replace(f"{sha256(members[name])}", sha256(content), 1))
+        with zipfile.ZipFile(self.raw, "w") as archive:
+            for member, data in (members | {name: content}).items():
+                archive.writestr(member, data)
+
+    def contents(self) -> dict[str, bytes]:
+        """The pictures as they came, by member."""
+        with zipfile.ZipFile(self.raw) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
 
 def encoded(picture: Image.Image, format: str, **settings: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **settings)
     return buffer.getvalue()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _mask(number: int, width: int, height: int) -> np.ndarray:
@@ -54,6 +74,12 @@ def _image(number: int, width: int, height: int) -> Image.Image:
 
 
 @pytest.fixture
+def many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few pictures are worth as many processes as there are workers."""
+    monkeypatch.setattr("faceseg.store.growing.PICTURES_A_PROCESS", 1)
+
+
+@pytest.fixture
 def tiny(tmp_path: Path) -> TinySet:
     (tmp_path / "raw").mkdir()
     rows = []
@@ -64,15 +90,19 @@ def tiny(tmp_path: Path) -> TinySet:
             sample_id = f"{clip}_{number}"
             width, height = (40, 30) if number % 2 else (30, 40)
             member = f"set/{sample_id}.jpg"
-            archive.writestr(member, encoded(_image(number, width, height), "JPEG", quality=90))
+            picture = encoded(_image(number, width, height), "JPEG", quality=90)
+            archive.writestr(member, picture)
             palette_mask = Image.fromarray(_mask(number, width, height), "P")
             palette_mask.putpalette(PALETTE)
-            packs[pack_of(clip)].append((f"{sample_id}.png", encoded(palette_mask, "PNG")))
-            rows.append((sample_id, clip, "test" if number == 8 else "train", member, width, height))
+            mask = encoded(palette_mask, "PNG")
+            packs[pack_of(clip)].append((f"{sample_id}.png", mask))
+            split = "test" if number == 8 else "train"
+            rows.append((sample_id, clip, split, member, width, height, sha256(picture), sha256(mask), 0, 0, 0, 0))
     for pack_number, members in packs.items():
         with PackWriter(tmp_path / "merged", "masks", pack_number) as pack:
             for member, content in members:
                 pack.add(member, content)
-    header = ("id", "clip", "split", "image", "width", "height", "background", "skin", "eyes", "ignored")
-    write_csv(tmp_path / "merged" / "index.csv", header, [(*row, 0, 0, 0, 0) for row in rows])
+    digests = ("image_sha256", "mask_sha256")
+    header = ("id", "clip", "split", "image", "width", "height", *digests, "background", "skin", "eyes", "ignored")
+    write_csv(tmp_path / "merged" / "index.csv", header, rows)
     return TinySet(tmp_path, [row[0] for row in rows])

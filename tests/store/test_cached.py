@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -128,6 +127,7 @@ def test_the_pictures_that_hold_a_class_are_counted(resized, tmp_path):
     assert pictures == {"background": "4", "skin": "4", "eyes": "2"}
 
 
+@pytest.mark.usefixtures("many_processes")
 def test_one_worker_and_two_write_the_same_cache(resized):
     one, _ = cache(resized, "one", workers=1)
     two, _ = cache(resized, "two", workers=2)
@@ -199,12 +199,7 @@ def test_ids_that_are_no_class_are_refused(resized):
 
 
 def test_files_in_two_splits_are_leaks_that_are_named(tiny, tmp_path):
-    with zipfile.ZipFile(tiny.raw) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    content["set/clip4_8.jpg"] = content["set/clip0_0.jpg"]
-    with zipfile.ZipFile(tiny.raw, "w") as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
+    tiny.replace_picture("clip4_8", tiny.contents()["set/clip0_0.jpg"])
     params = ResizeParams(size=16, fit="stretch", mask_filter="nearest")
     write_resized(tiny.raw, tiny.merged, tmp_path / "resized", params, 1)
     _, written = cache(tmp_path / "resized")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("stage", "missing"), [("resize", "data/raw/dataset.zip"), ("cache", "data/resized/index.csv")]
+    ("stage", "missing"), [("resize", "data/merged/index.csv"), ("cache", "data/resized/index.csv")]
 )
 def test_a_stage_without_its_inputs_names_the_file_and_the_command(tmp_path, stage, missing):
     shutil.copy(ROOT / "params.yaml", tmp_path)

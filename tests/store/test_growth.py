@@ -4,8 +4,10 @@ import hashlib
 import io
 import shutil
 import zipfile
+from dataclasses import fields, replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +16,14 @@ from PIL import Image
 
 from faceseg.params import MergeParams, ResizeParams
 from faceseg.sources import catalog
-from faceseg.store import cached, merged, resized
+from faceseg.sources.archive import Archive
+from faceseg.sources.members import write_digests
+from faceseg.store import cached_rows, merged, resized
 from faceseg.store.cached import Description, write_cache
+from faceseg.store.growing import worth_starting
 from faceseg.store.merged import write_merged
-from faceseg.store.origins import as_facts, code_key, key_of, read_origins, seal_of
+from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins
+from faceseg.store.packs import PackReader
 from faceseg.store.resized import read_index, write_resized
 
 DATASET = catalog.load("multiclass-face")
@@ -46,13 +52,21 @@ def members(clips: dict[str, int]) -> dict[str, bytes]:
     return files
 
 
-def build(root: Path, clips: dict[str, int], size: int = 16, shard_size: int = 3) -> dict[str, str]:
-    """Merge, resize and cache in ``root``, over what is there; the digest of every file."""
-    raw = root / "dataset.zip"
-    root.mkdir(exist_ok=True)
-    with zipfile.ZipFile(raw, "w") as archive:
+def download(root: Path, clips: dict[str, int]) -> Path:
+    """The archive of the clips, and the digests of its members, as the download stage leaves them."""
+    raw = root / "raw" / "dataset.zip"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(raw, "w") as file:
         for name, content in sorted(members(clips).items()):
-            archive.writestr(name, content)
+            file.writestr(name, content)
+    with Archive(raw) as archive:
+        write_digests(archive, raw.with_name("members.csv"))
+    return raw
+
+
+def run_stages(root: Path, size: int = 16, shard_size: int = 3) -> dict[str, str]:
+    """Merge, resize and cache in ``root``, over what is there; the digest of every file."""
+    raw = root / "raw" / "dataset.zip"
     write_merged(
         raw, root / "merged", DATASET, MergeParams(into="face8", max_rejected=1), 1, root / "origins" / "merge.csv"
     )
@@ -64,16 +78,26 @@ def build(root: Path, clips: dict[str, int], size: int = 16, shard_size: int = 3
     return digests(root)
 
 
+def build(root: Path, clips: dict[str, int], size: int = 16, shard_size: int = 3) -> dict[str, str]:
+    """``download`` and ``run_stages``."""
+    download(root, clips)
+    return run_stages(root, size, shard_size)
+
+
 def digests(root: Path) -> dict[str, str]:
-    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "dataset.zip")
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in outputs(root)}
+
+
+def outputs(root: Path) -> list[Path]:
+    """What the stages have made in ``root``."""
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.parent.name != "raw")
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many pictures each stage has worked on, and not taken over; the work itself is the real one."""
     counts = {"merge": 0, "resize": 0, "cache": 0}
-    for stage, module in (("merge", merged), ("resize", resized), ("cache", cached)):
+    for stage, module in (("merge", merged), ("resize", resized), ("cache", cached_rows)):
 
         def counted(*arguments, _work=module._made, _stage=stage):
             counts[_stage] += 1
@@ -94,6 +118,31 @@ def test_only_what_is_new_is_made(tmp_path: Path, made: dict[str, int]) -> None:
     grown = build(tmp_path / "grown", B)
     assert made == {"merge": 4, "resize": 4, "cache": 4}
     assert grown == build(tmp_path / "fresh", B)
+
+
+def test_nothing_is_read_of_what_did_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path, A)
+    download(tmp_path, {**A, "new": 9})
+    read: list[str] = []
+    read_archive, read_pack = Archive.read, PackReader.read
+    monkeypatch.setattr(Archive, "read", lambda self, member: read.append(member) or read_archive(self, member))
+    monkeypatch.setattr(PackReader, "read", lambda self, clip, name: read.append(name) or read_pack(self, clip, name))
+    run_stages(tmp_path)
+    # Two pictures with their masks, in each stage.
+    assert len(read) == 12
+    assert all("new_" in name for name in read)
+
+
+@pytest.mark.parametrize("digests", ["none", "of a set with other content"])
+def test_digests_that_say_nothing_of_the_archive_are_not_believed(tmp_path: Path, digests: str) -> None:
+    build(tmp_path / "set", A)
+    download(tmp_path / "set", {**A, "b": 20})
+    path = tmp_path / "set" / "raw" / "members.csv"
+    path.unlink()
+    if digests != "none":
+        download(tmp_path / "other", A)
+        shutil.copy(tmp_path / "other" / "raw" / "members.csv", path)
+    assert run_stages(tmp_path / "set") == build(tmp_path / "fresh", {**A, "b": 20})
 
 
 def test_the_way_back_gives_what_it_was(tmp_path: Path, made: dict[str, int]) -> None:
@@ -140,16 +189,11 @@ def test_a_set_that_may_only_be_read_is_replaced_not_written_into(tmp_path: Path
     build(tmp_path / "set", A)
     cache = tmp_path / "dvc-cache"
     shutil.copytree(tmp_path / "set", cache)
-    for path in cache.rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
-            link = tmp_path / "set" / path.relative_to(cache)
-            link.unlink()
-            if path.name == "dataset.zip":
-                shutil.copy(path, link)
-                link.chmod(0o644)
-            else:
-                link.hardlink_to(path)
+    for path in outputs(cache):
+        path.chmod(0o444)
+        link = tmp_path / "set" / path.relative_to(cache)
+        link.unlink()
+        link.hardlink_to(path)
     before = digests(cache)
     assert build(tmp_path / "set", B) == build(tmp_path / "fresh", B)
     assert digests(cache) == before
@@ -162,8 +206,7 @@ def test_a_damaged_or_half_written_state_is_never_trusted(data: st.DataObject, b
     root, fresh = built / "set", built / "fresh"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(built / "old", root)
-    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "dataset.zip")
-    for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=3, unique=True)):
+    for path in data.draw(st.lists(st.sampled_from(outputs(root)), min_size=1, max_size=3, unique=True)):
         content = bytearray(path.read_bytes())
         match data.draw(st.sampled_from(["cut", "changed", "lost", "other"])):
             case "cut":
@@ -187,10 +230,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_few_pictures_are_not_worth_a_process() -> None:
+    assert [worth_starting(2, pictures) for pictures in (0, 63, 64, 1000)] == [1, 1, 2, 2]
+    assert worth_starting(None, 100_000) == joblib.cpu_count()
+
+
 def test_keys_and_seals_tell_their_parts_apart() -> None:
     assert key_of("ab", "c") != key_of("a", "bc")
-    assert seal_of("{}", b"ab", b"c") != seal_of("{}", b"a", b"bc")
-    assert seal_of("{}", b"ab") == seal_of("{}", memoryview(np.frombuffer(b"ab", np.uint8)))
+    record = Origin.sealed("a", "key", "{}", "file", "1", "digest")
+    assert record.holds("digest")
+    assert not record.holds("other")
+    assert not any(replace(record, **{field.name: "x"}).holds("digest") for field in fields(Origin))
     assert as_facts({"b": 1, "a": [2]}) == '{"a":[2],"b":1}'
 
 
@@ -203,9 +253,9 @@ def test_the_key_of_the_code_follows_the_code(tmp_path: Path, monkeypatch: pytes
     assert code_key("store") != before
 
 
-@pytest.mark.parametrize("content", [b"", b"id,key\na,b\n", b"\xff\xfe", b"id,key,seal,facts,place\na,b\n"])
+@pytest.mark.parametrize("content", [b"", b"id,key\na,b\n", b"\xff\xfe", b"id,key,facts,file,row,seal\na,b\n"])
 def test_records_that_are_none_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "origins.csv").write_bytes(content)
-    assert read_origins(tmp_path / "origins.csv") == {}
-    assert read_origins(tmp_path / "nowhere.csv") == {}
-    assert read_origins(None) == {}
+    assert read_origins(tmp_path / "origins.csv") == []
+    assert read_origins(tmp_path / "nowhere.csv") == []
+    assert read_origins(None) == []

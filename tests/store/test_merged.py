@@ -1,6 +1,7 @@
 """merged: sound pairs become palette PNGs and rows, every fault its reason, and the bytes are the same every time."""
 
 import csv
+import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -64,17 +65,19 @@ def merged(folder: Path, members: dict[str, bytes], max_rejected: float = 1.0, w
 def test_a_sound_pair(tmp_path: Path) -> None:
     made = merged(tmp_path, sound(1), max_rejected=0.0)
     [row] = read_csv(tmp_path / "merged/index.csv")
+    with PackReader(tmp_path / "merged", "masks") as packs:
+        content = packs.read("7", "train-7_00.png")
     assert list(row) == [
-        "id", "clip", "split", "image", "width", "height",
+        "id", "clip", "split", "image", "width", "height", "image_sha256", "mask_sha256",
         "background", "skin", "eyebrows", "eyes", "nose", "mouth", "ears", "glasses", "ignored",
     ]  # fmt: skip
     # 600 pixels: ids 0 to 5 occur 34 times, the others 33 times.
     assert list(row.values()) == [
         "train-7_00", "7", "train", "All_data/train/image/7_00.jpg", "30", "20",
+        hashlib.sha256(sound(1)["All_data/train/image/7_00.jpg"]).hexdigest(), hashlib.sha256(content).hexdigest(),
         str(34 + 3 * 33), str(34 + 2 * 33), "68", "68", "33", str(3 * 33), "66", "33", "0",
     ]  # fmt: skip
-    with PackReader(tmp_path / "merged", "masks") as packs:
-        picture = decode_mask(packs.read("7", "train-7_00.png"))
+    picture = decode_mask(content)
     table = [0, 1, 2, 2, 3, 3, 4, 5, 5, 5, 0, 1, 1, 6, 6, 0, 7, 0]
     np.testing.assert_array_equal(np.asarray(picture), np.array(table)[source_mask(30, 20)])
     assert picture.convert("RGB").getpixel((6, 0)) == (250, 220, 60)  # the nose in the colour of its class
@@ -206,6 +209,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.usefixtures("many_processes")
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     members = {name: content for clip in range(12) for name, content in sound(2, str(clip)).items()}
     members["All_data/val/image/9_00.jpg"] = b""

@@ -8,22 +8,25 @@ import pytest
 
 from faceseg.files import write_csv, write_json
 from faceseg.store.packs import MissingInputError
-from faceseg.store.shards import Cache, RowWriter, lay_out, shard_rows
+from faceseg.store.shard_writer import RowWriter, Shard, lay_out
+from faceseg.store.shards import Cache
+
+ROWS = (4, 4, 2)
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Ten pictures of 4 x 4 in shards of 4, 4 and 2; picture n is all n, its mask all 10 + n."""
-    lay_out(tmp_path / "train", 10, 4, 4)
-    with RowWriter() as writer:
+    for number, count in enumerate(ROWS):
+        lay_out(tmp_path, Shard("train", number), count, 4)
+    with RowWriter(tmp_path) as writer:
         for n in (7, 0, 9, 3, 1, 2, 8, 6, 5, 4):  # the order is of no importance
             image, mask = np.full((4, 4, 3), n, np.uint8), np.full((4, 4), 10 + n, np.uint8)
-            writer.write(tmp_path / "train", n // 4, n % 4, image, mask)
+            writer.write(Shard("train", n // 4), n % 4, image, mask)
     rows = [(n, f"id{n}", f"clip{n // 2}", 100 + n, 50) for n in range(10)]
     write_csv(tmp_path / "train" / "index.csv", ("row", "id", "clip", "width", "height"), rows)
     shards = [
-        {"images": f"images-{n:05d}.npy", "masks": f"masks-{n:05d}.npy", "rows": rows}
-        for n, rows in enumerate(shard_rows(10, 4))
+        {"images": f"images-{n:05d}.npy", "masks": f"masks-{n:05d}.npy", "rows": rows} for n, rows in enumerate(ROWS)
     ]
     write_json(
         tmp_path / "cache.json",
@@ -38,12 +41,6 @@ def folder(tmp_path):
         },
     )
     return tmp_path
-
-
-def test_all_shards_are_full_but_the_last():
-    assert shard_rows(10, 4) == [4, 4, 2]
-    assert shard_rows(8, 4) == [4, 4]
-    assert shard_rows(0, 4) == []
 
 
 def test_the_manifest_is_read(folder):

@@ -81,6 +81,7 @@ def evaluate(root: Path, model: str, side: Measured, miou: float = 0.5, **tags: 
             weights=root / "models" / "model.weights.h5",
             description=root / "models" / "model.json",
             dataset="faces",
+            flip=False,
             tags=tags,
         )
     )

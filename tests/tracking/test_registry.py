@@ -1,7 +1,6 @@
 """candidate is the newest, champion the best that was shown; a training has one version, however often it is sent."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("tracking")
 def _light_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in a model's folder is the business of test_serving.py."""
 
-    def save_model(path: Path, weights: Path, description: Path, metadata: Any) -> None:
+    def save_model(path: Path, weights: Path, description: Path, flip: bool) -> None:
         path.mkdir()
         (path / "weights").write_bytes(weights.read_bytes())
 

@@ -45,7 +45,14 @@ def write_model(folder: Path) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())["model"] | {"init_from": "data/no-model"}
     folder.mkdir()
     build_model(ModelParams(**values), 64, len(CLASSES)).save_weights(folder / "model.weights.h5")
-    about: dict[str, Any] = {"params": values, "classes": CLASSES, "colours": COLOURS, "size": 64, "fit": "pad"}
+    about: dict[str, Any] = {
+        "params": values,
+        "classes": CLASSES,
+        "colours": COLOURS,
+        "size": 64,
+        "fit": "pad",
+        "mirror": [],
+    }
     write_json(folder / "model.json", {**about, "weights_sha256": sha256(folder / "model.weights.h5")})
 
 
@@ -79,6 +86,7 @@ def _register(root: Path) -> None:
             weights=weights,
             description=root / "models" / "model.json",
             dataset="faces",
+            flip=False,
         )
     )
 
@@ -132,7 +140,7 @@ def test_the_served_champion_answers_a_picture_with_its_mask(registered: Path, a
     rows = [{"image": base64.b64encode(content).decode()} for content in contents]
     answer = requests.post(address, json={"dataframe_records": rows}, timeout=300)
     assert answer.status_code == 200, answer.text
-    parser = FaceParser.open(registered / "models")
+    parser = FaceParser.open(registered / "models", flip=False)
     for content, told in zip(contents, answer.json()["predictions"], strict=True):
         mask = Image.open(io.BytesIO(base64.b64decode(told["mask"])))
         expected = parser.labels(content)
@@ -164,6 +172,24 @@ def test_a_version_is_plain_files_with_a_signature_and_an_example(registered: Pa
     assert model.signature.outputs.input_names() == ["mask", "width", "height", "classes", "colours"]
     (text,) = model.load_input_example(folder)["image"]
     assert Image.open(io.BytesIO(base64.b64decode(text))).format == "JPEG"
+
+
+def test_a_version_looks_at_the_mirror_image_where_its_evaluation_did(registered: Path) -> None:
+    import mlflow.pyfunc
+
+    from faceseg.evaluation.parser import FaceParser
+
+    told = Told(f"sqlite:///{registered / 'mlflow.db'}")
+    folder = told.client.download_artifacts(told.versions()[0].run_id, "model", str(registered))
+    _, photograph = draw_clip(seed=1, split=VAL, clip=0, frames=1)[0]
+    row = {"image": base64.b64encode(photograph).decode()}
+    masks = []
+    for flip in (False, True):
+        (answer,) = mlflow.pyfunc.load_model(folder, model_config={"flip": flip}).predict([row])
+        masks.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["mask"])))))
+        expected = FaceParser.open(registered / "models", flip).labels(photograph)
+        np.testing.assert_array_equal(masks[-1], expected)
+    assert (masks[0] != masks[1]).any()
 
 
 def test_damaged_weights_are_not_served(registered: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from faceseg.files import write_csv, write_json
 from faceseg.params import TrainParams
-from faceseg.store.shards import RowWriter, lay_out
+from faceseg.store.shard_writer import RowWriter, Shard, lay_out
 
 SIZE = 16
 PICTURES = {"train": 12, "val": 5}
@@ -30,10 +30,10 @@ def write_cache(folder: Path, *, val: bool = True, size: int = SIZE) -> Path:
     for name, count in PICTURES.items():
         if name == "val" and not val:
             continue
-        lay_out(folder / name, count, size, 100)
-        with RowWriter() as writer:
+        lay_out(folder, Shard(name, 0), count, size)
+        with RowWriter(folder) as writer:
             for row in range(count):
-                writer.write(folder / name, 0, row, *picture(name, row, size))
+                writer.write(Shard(name, 0), row, *picture(name, row, size))
         header = ("row", "id", "clip", "width", "height")
         write_csv(folder / name / "index.csv", header, [(row, row, row, size, size) for row in range(count)])
         shard = {"images": "images-00000.npy", "masks": "masks-00000.npy", "rows": count}

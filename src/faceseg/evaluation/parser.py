@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from faceseg.evaluation.native import native_labels
-from faceseg.evaluation.predict import read_description, read_model
+from faceseg.evaluation.predict import read_description, read_model, with_mirror_image
 from faceseg.images.codec import check_image, decode_image
 from faceseg.images.geometry import Fit, content_box, resize_image
 
@@ -32,14 +32,17 @@ class FaceParser:
         self.colours = tuple(tuple(int(level) for level in colour) for colour in colours)
 
     @classmethod
-    def open(cls, folder: Path) -> "FaceParser":
-        """The model of a folder that the train stage wrote.
+    def open(cls, folder: Path, flip: bool) -> "FaceParser":
+        """The model of a folder that the train stage wrote; ``flip`` as ``evaluate.flip``.
 
         Raises:
             MissingInputError: a file is not there, or the weights are not those of the description.
         """
         about = read_description(folder)
-        return cls(read_model(folder), about["size"], about["fit"], about["classes"], about["colours"])
+        model = read_model(folder)
+        if flip:
+            model = with_mirror_image(model, about["mirror"])
+        return cls(model, about["size"], about["fit"], about["classes"], about["colours"])
 
     def labels(self, content: bytes) -> np.ndarray:
         """The class of every pixel of a picture, (height, width) uint8, upright.

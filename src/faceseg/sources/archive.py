@@ -74,6 +74,11 @@ class Archive:
         except Exception as error:  # as above, and whatever a decompressor stumbles on
             raise ArchiveError(f"{member} in {self.path.name} is damaged ({error})") from error
 
+    def checks(self, member: str) -> tuple[int, int]:
+        """Length and CRC-32 of a member's content, as the directory says; ``read`` holds the content to both."""
+        info = self._zip.getinfo(member)
+        return info.file_size, info.CRC
+
     def close(self) -> None:
         self._zip.close()
 

@@ -22,6 +22,7 @@ from faceseg.sources.archive import BLOCK_BYTES, Archive, ArchiveError, write_ar
 from faceseg.sources.catalog import PUBLISHED, Dataset
 from faceseg.sources.download import Address, DownloadError, Patience, downloaded
 from faceseg.sources.kaggle import KaggleError, check_kaggle, dataset_address
+from faceseg.sources.members import MEMBERS, write_digests
 from faceseg.sources.pairing import matches, pair, pair_archive
 from faceseg.sources.schema import FilesSource, KaggleSource, ManualSource, SyntheticSource
 from faceseg.sources.synthetic import generate
@@ -102,7 +103,7 @@ def fetch(
     workers: int | None,
     patience: Patience = Patience(),  # noqa: B008 - a frozen value
 ) -> Fetched:
-    """Write ``out``/dataset.zip and, last, ``out``/source.json.
+    """Write ``out``/dataset.zip, ``out``/members.csv and, last, ``out``/source.json.
 
     A local zip is copied as it is. A folder is packed, stored and sorted, without what the layout does not use. A
     checksum is that of the published dataset, so local sources, which may be a part of it, are not held to it.
@@ -148,6 +149,8 @@ def _fetch(
             write_archive(file, track(generate(synthetic, workers), 2 * pictures, "download, files drawn"))
         file.flush()
         members = _checked_members(Path(file.name), dataset)
+    with Archive(archive) as whole:
+        write_digests(whole, out / MEMBERS)
     fetched = Fetched(dataset.name, archive.stat().st_size, sha256(archive), members, files)
     write_json(out / ABOUT, {name: value for name, value in asdict(fetched).items() if value is not None})
     return fetched

@@ -5,41 +5,24 @@ is gathered in memory and the bytes do not depend on how many workers there are.
 """
 
 import json
-import os
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
-from faceseg.files import sha256, write_csv, write_json
-from faceseg.labels.classes import IGNORED
-from faceseg.progress import track
-from faceseg.running.workers import processes
+from faceseg.files import write_csv, write_json
+from faceseg.store.cached_rows import Place, Work, fill, plan, stays
 from faceseg.store.duplicates import Duplicates, Placed, across_splits
-from faceseg.store.origins import Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
-from faceseg.store.packs import pack_of
-from faceseg.store.resized import ResizedReader, ResizedRow, read_index
-from faceseg.store.shards import (
-    INDEX,
-    MANIFEST,
-    WRITING,
-    RowReader,
-    RowWriter,
-    begin,
-    change_places,
-    lay_out,
-    shard_names,
-    shard_rows,
-)
+from faceseg.store.origins import Origin, code_key, key_of, read_origins, sound, write_origins
+from faceseg.store.resized import ResizedRow, read_index
+from faceseg.store.shard_writer import WRITING, Shard, begin, change_places, shard_digests, shards_of
+from faceseg.store.shards import INDEX, MANIFEST, shard_names
 from faceseg.store.splits import SPLITS, leaks
 
 _SHOWN = 50  # pairs that the metrics name
-_PLACE = re.compile(rf"({'|'.join(SPLITS)})/(\d{{1,9}})/(\d{{1,9}})")
 
 
 @dataclass(frozen=True)
@@ -52,39 +35,6 @@ class Description:
     classes: Sequence[str]
     colours: Sequence[tuple[int, int, int]]
     mirror: Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where one picture goes: row ``row`` of shard ``shard`` of its split."""
-
-    sample: ResizedRow
-    split: str
-    shard: int
-    row: int
-
-    def __str__(self) -> str:
-        return f"{self.split}/{self.shard}/{self.row}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What every worker is told: input, output, side and classes, and the hash of what every row depends on."""
-
-    resized: Path
-    out: Path
-    size: int
-    classes: int
-    basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A row, the pixels of each id in its mask as ``facts``, and the seal of both."""
-
-    facts: str
-    seal: str
-    pair: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -103,10 +53,6 @@ class Counts:
         for id_, number in pixels.items():
             self.pixels[int(id_)] += number
             self.pictures[int(id_)] += 1
-
-    def join(self, other: "Counts") -> None:
-        self.pixels += other.pixels
-        self.pictures += other.pictures
 
 
 @dataclass(frozen=True)
@@ -168,20 +114,26 @@ def write_cache(
     for row in read_index(resized):
         if row.clip in split_of:
             rows[split_of[row.clip]].append(row)
-    for split, samples in rows.items():
-        lay_out(out / WRITING / split, len(samples), about.size, shard_size)
     basis = key_of(code_key("images", "labels", "store"), f"{about.size} {len(about.classes)}")
-    work = _Work(resized, out, about.size, len(about.classes), basis)
-    counts, records = _fill(work, rows, shard_size, workers, read_origins(origins))
+    records = read_origins(origins)
+    old = shard_digests(out, shards_of(out), workers) if records else {}
+    earlier = sound(records, {shard.name: " ".join(digests) for shard, digests in old.items()})
+    shards = plan(rows, shard_size, basis, earlier)
+    kept = {shard for shard, places in shards.items() if shard in old and stays(out, shard, places)}
+    changed = {shard: places for shard, places in shards.items() if shard not in kept}
+    facts = fill(Work(resized, out, about.size, len(about.classes)), changed, workers)
+    digests = {**{shard: old[shard] for shard in kept}, **shard_digests(out / WRITING, changed, workers)}
     for split, samples in rows.items():
         write_csv(
             out / WRITING / split / INDEX,
             ("row", "id", "clip", "width", "height"),
             ((n, sample.id, sample.clip, sample.width, sample.height) for n, sample in enumerate(samples)),
         )
-    manifest = _manifest(rows, counts, _shard_facts(out / WRITING, rows, shard_size, workers), about)
-    change_places(out, rows)
+    change_places(out, rows, kept)
+    records = list(_records(shards, facts, digests))
     write_origins(origins, records)
+    counts = _counts(rows, shards, records)
+    manifest = _manifest(rows, counts, _shard_facts(shards, digests), about)
     write_json(out / MANIFEST, manifest)
     placed = [(sample, split) for split in rows for sample in rows[split]]
     return Written(
@@ -215,95 +167,35 @@ def write_metrics(written: Written, splits_json: Path, classes_csv: Path) -> Non
     write_csv(classes_csv, ("split", "class", "share", "pictures"), rows)
 
 
-def _fill(
-    work: _Work,
-    rows: dict[str, list[ResizedRow]],
-    shard_size: int,
-    workers: int | None,
-    earlier: Mapping[str, Origin],
-) -> tuple[dict[str, Counts], list[Origin]]:
-    jobs: defaultdict[int, list[_Place]] = defaultdict(list)
-    for split, samples in rows.items():
-        for n, sample in enumerate(samples):
-            jobs[pack_of(sample.clip)].append(_Place(sample, split, *divmod(n, shard_size)))
-    parallel = processes(workers, return_as="generator_unordered")
-    done = parallel(
-        joblib.delayed(_fill_rows)(
-            work, places, {p.sample.id: earlier[p.sample.id] for p in places if p.sample.id in earlier}
-        )
-        for _, places in sorted(jobs.items())
-    )
-    counts = {split: Counts.none() for split in rows}
-    records: list[Origin] = []
-    for of_pack, some_records in track(done, len(jobs), "cache, packs"):
-        records += some_records
-        for split, some in of_pack.items():
-            counts[split].join(some)
-    return counts, records
-
-
-def _fill_rows(
-    work: _Work, places: Sequence[_Place], earlier: Mapping[str, Origin]
-) -> tuple[dict[str, Counts], list[Origin]]:
-    """One worker's share: the samples of one pack, each into its own row."""
-    counts: defaultdict[str, Counts] = defaultdict(Counts.none)
-    records = []
-    with ResizedReader(work.resized) as reader, RowReader(work.out, work.size) as old, RowWriter() as writer:
+def _records(
+    shards: Mapping[Shard, Sequence[Place]], facts: Mapping[str, str], digests: Mapping[Shard, tuple[str, str]]
+) -> Iterator[Origin]:
+    """What every row was made of."""
+    for shard, places in shards.items():
         for place in places:
-            files = reader.contents(place.sample)
-            key = key_of(work.basis, *files)
-            made = _taken(old, earlier.get(place.sample.id), key) or _made(files, place.sample, work)
-            writer.write(work.out / WRITING / place.split, place.shard, place.row, *made.pair)
-            counts[place.split].add(json.loads(made.facts))
-            records.append(Origin(place.sample.id, key, made.seal, made.facts, str(place)))
-    return dict(counts), records
+            id_ = place.sample.id
+            of_row = place.known.facts if place.known is not None else facts[id_]
+            yield Origin.sealed(id_, place.key, of_row, shard.name, str(place.row), " ".join(digests[shard]))
 
 
-def _taken(old: RowReader, origin: Origin | None, key: str) -> _Made | None:
-    """The row that an earlier build has made of the same, if it is as it was written."""
-    place = _PLACE.fullmatch(origin.place) if origin is not None and origin.key == key else None
-    if origin is None or place is None:
-        return None
-    pair = old.read(place[1], int(place[2]), int(place[3]))
-    if pair is None or seal_of(origin.facts, *(part.data for part in pair)) != origin.seal:
-        return None
-    return _Made(origin.facts, origin.seal, pair)
-
-
-def _made(files: tuple[bytes, bytes], sample: ResizedRow, work: _Work) -> _Made:
-    size, classes = work.size, work.classes
-    image, mask = ResizedReader.decode(*files)
-    if image.shape != (size, size, 3) or mask.shape != (size, size):
-        raise ValueError(
-            f"{sample.id} is {image.shape[1]} x {image.shape[0]} in {work.resized}, expected {size} x {size}; "
-            "resize.size has changed since, so run `dvc repro`"
-        )
-    pixels = np.bincount(mask.ravel(), minlength=256)
-    foreign = np.flatnonzero(pixels[classes:IGNORED])
-    if foreign.size:
-        raise ValueError(
-            f"the mask of {sample.id} in {work.resized} holds the id {classes + foreign[0]}, expected 0 to "
-            f"{classes - 1} or {IGNORED}; merge.into has changed since, so run `dvc repro`"
-        )
-    facts = as_facts({str(id_): int(pixels[id_]) for id_ in np.flatnonzero(pixels)})
-    pair = np.ascontiguousarray(image), np.ascontiguousarray(mask)
-    return _Made(facts, seal_of(facts, *(part.data for part in pair)), pair)
+def _counts(rows: Iterable[str], shards: Mapping[Shard, object], records: Iterable[Origin]) -> dict[str, Counts]:
+    """Pixels and pictures of each class, by split."""
+    split_of = {shard.name: shard.split for shard in shards}
+    counts = {split: Counts.none() for split in rows}
+    for record in records:
+        counts[split_of[record.file]].add(json.loads(record.facts))
+    return counts
 
 
 def _shard_facts(
-    folder: Path, rows: dict[str, list[ResizedRow]], shard_size: int, workers: int | None
+    shards: Mapping[Shard, Sequence[Place]], digests: Mapping[Shard, tuple[str, str]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The manifest's entry of every shard of every split."""
-    lengths = {split: shard_rows(len(samples), shard_size) for split, samples in rows.items()}
-    paths = [folder / split / name for split in rows for n in range(len(lengths[split])) for name in shard_names(n)]
-    digests = iter(processes(workers)(joblib.delayed(_seal)(p) for p in paths))
-    facts: dict[str, list[dict[str, Any]]] = {}
-    for split in rows:
-        facts[split] = []
-        for number, length in enumerate(lengths[split]):
-            images, masks = shard_names(number)
-            shard = {"images": images, "masks": masks, "rows": length}
-            facts[split].append({**shard, "images_sha256": next(digests), "masks_sha256": next(digests)})
+    """The manifest's entry of every shard, by split."""
+    facts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for shard, places in shards.items():
+        (images, masks), (images_sha256, masks_sha256) = shard_names(shard.number), digests[shard]
+        entry = {"images": images, "masks": masks, "rows": len(places)}
+        facts[shard.split].append({**entry, "images_sha256": images_sha256, "masks_sha256": masks_sha256})
     return facts
 
 
@@ -331,10 +223,3 @@ def _manifest(
         "mirror": [list(pair) for pair in about.mirror],
         "splits": splits,
     }
-
-
-def _seal(path: Path) -> str:
-    """The digest of a shard whose bytes are on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return sha256(path)

@@ -1,17 +1,19 @@
 """The masks in their target classes at native size, faults set aside: packs of palette PNGs, written in parallel.
 
 Every image is decoded here once, at the lowest cost, so that no later stage meets a broken one. A pack is one task, and
-a worker holds one picture at a time.
+a worker holds one picture at a time. What an earlier build has made of the same is taken over: whole packs are left
+alone, and nothing of what they were made of is read.
 """
 
+import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from faceseg.files import write_csv
@@ -19,19 +21,20 @@ from faceseg.images.codec import encode_mask
 from faceseg.labels.classes import IGNORED, palette
 from faceseg.labels.merge import lookup_table, merge_ids, merge_pixels
 from faceseg.params import MergeParams
-from faceseg.progress import track
-from faceseg.running.workers import processes
 from faceseg.sources.archive import Archive, shared_archive
 from faceseg.sources.catalog import Dataset, Merge
+from faceseg.sources.members import MEMBERS, read_digests
 from faceseg.sources.pairing import Pairing, Sample, matches, pair_archive
-from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
-from faceseg.store.packs import MissingInputError, PackWriter, pack_of, remove_other_packs
-from faceseg.store.pairs import Members, RejectedError, sound_mask
+from faceseg.store.growing import Made, Wanted, write_packs
+from faceseg.store.origins import Origin, as_facts, code_key, key_of, write_origins
+from faceseg.store.packs import MissingInputError, pack_of, remove_other_packs
+from faceseg.store.pairs import RejectedError, masks_of, sound_mask
 
 STEM = "masks"
 INDEX = "index.csv"
 REJECTED = "rejected.csv"
 UNLABELLED = "unlabelled.csv"  # where there are any
+_COLUMNS = ("id", "clip", "split", "image", "width", "height", "image_sha256", "mask_sha256")  # then the classes
 _SHOWN = 20  # rejections that a message lists
 
 
@@ -43,7 +46,8 @@ class TooManyRejectedError(ValueError):
 class MergedRow:
     """A picture of the index: its own split, its member of the archive, its upright size in pixels, and its classes.
 
-    ``pixels``: of each target class by id, then of what is not scored.
+    ``image_sha256`` is of the picture's file as it came, ``mask_sha256`` of the merged mask's. ``pixels``: of each
+    target class by id, then of what is not scored.
     """
 
     id: str
@@ -52,6 +56,8 @@ class MergedRow:
     image: str
     width: int
     height: int
+    image_sha256: str
+    mask_sha256: str
     pixels: tuple[int, ...]
 
 
@@ -115,14 +121,20 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What every worker is told: input, output, the description, and the hash of what every mask depends on."""
+class _Merger:
+    """The work on each pair, as ``write_packs`` asks for it."""
 
     raw: Path
-    out: Path
     dataset: Dataset
     merge: Merge
-    basis: str
+
+    def members(self, id_: str) -> list[str]:
+        return [f"{id_}.png"]
+
+    def make(self, sources: Iterable[Sample]) -> Iterator[Made]:
+        archive = shared_archive(self.raw)
+        for sample in sources:
+            yield _made(archive, sample, self.dataset, self.merge)
 
 
 def write_merged(
@@ -149,26 +161,15 @@ def write_merged(
     merge = dataset.merge(params.into)
     with Archive(raw) as archive:
         pairing = pair_archive(archive, dataset)
-    jobs: defaultdict[int, list[Sample]] = defaultdict(list)
-    for sample in pairing.samples:
-        jobs[pack_of(sample.clip)].append(sample)
-    earlier = read_origins(origins)
-    work = _Work(raw, out, dataset, merge, _basis(dataset, merge))
+        digests = read_digests(archive, raw.with_name(MEMBERS))
     (out / INDEX).unlink(missing_ok=True)
-    parallel = processes(workers, return_as="generator_unordered")
-    done = parallel(
-        joblib.delayed(_write_pack)(work, number, samples, {s.id: earlier[s.id] for s in samples if s.id in earlier})
-        for number, samples in sorted(jobs.items())
-    )
-    rows: list[MergedRow] = []
-    rejections = [Rejection(orphan.id, orphan.kind, orphan.detail) for orphan in pairing.orphans]
-    records: list[Origin] = []
-    for some_rows, some_rejections, some_records in track(done, len(jobs), "merge, packs"):
-        rows += some_rows
-        rejections += some_rejections
-        records += some_records
-    rows.sort(key=lambda row: row.id)
-    rejections.sort(key=lambda rejection: rejection.id)
+    basis = _basis(dataset, merge)
+    wanted: defaultdict[int, list[Wanted[Sample]]] = defaultdict(list)
+    for sample in pairing.samples:
+        wanted[pack_of(sample.clip)].append(Wanted(sample.id, _key(basis, sample, digests), sample))
+    merger = _Merger(raw, dataset, merge)
+    records = write_packs(out, STEM, wanted, merger, workers, origins, "merge, packs")
+    rows, rejections = _outcome(pairing, records, digests)
     remove_other_packs(out, STEM, {pack_of(row.clip) for row in rows})
     write_csv(out / REJECTED, ("id", "reason"), ((fault.id, fault.reason) for fault in rejections))
     if pairing.unlabelled:
@@ -176,10 +177,11 @@ def write_merged(
     else:
         (out / UNLABELLED).unlink(missing_ok=True)
     _refuse_too_many(rejections, pairing, params.max_rejected, out / REJECTED)
+    of_row = attrgetter(*_COLUMNS)
     write_csv(
         out / INDEX,
-        ("id", "clip", "split", "image", "width", "height", *merge.classes, "ignored"),
-        ((row.id, row.clip, row.split, row.image, row.width, row.height, *row.pixels) for row in rows),
+        (*_COLUMNS, *merge.classes, "ignored"),
+        ((*of_row(row), *row.pixels) for row in rows),
     )
     write_origins(origins, records)
     return Merged(dataset, merge, rows, rejections, pairing.unlabelled)
@@ -225,42 +227,44 @@ def _basis(dataset: Dataset, merge: Merge) -> str:
     return key_of(code, dataset.name, dataset.masks.model_dump_json(), repr(merge), *classes)
 
 
-def _write_pack(
-    work: _Work, number: int, samples: Sequence[Sample], earlier: Mapping[str, Origin]
-) -> tuple[list[MergedRow], list[Rejection], list[Origin]]:
-    """One worker's share: the samples of one pack, which come sorted by id; what is known of the same is taken over."""
-    archive = shared_archive(work.raw)
+def _key(basis: str, sample: Sample, digests: Mapping[str, str]) -> str:
+    """The hash of all that the pair's mask depends on; empty, so that nothing is taken over, if a member is damaged."""
+    contents = [digests[member] for member in (sample.image, *masks_of(sample))]
+    if not all(contents):
+        return ""
+    # Names too: a rejection tells them.
+    return key_of(basis, *(name for name, _ in sample.parts), sample.image, *masks_of(sample), *contents)
+
+
+def _outcome(
+    pairing: Pairing, records: Sequence[Origin], digests: Mapping[str, str]
+) -> tuple[list[MergedRow], list[Rejection]]:
+    """What became of every picture, by id."""
     rows: list[MergedRow] = []
-    rejections: list[Rejection] = []
-    records: list[Origin] = []
-    with EarlierPack(work.out, STEM, number, earlier) as old, PackWriter(work.out, STEM, number) as pack:
-        for sample in samples:
-            members = Members(archive)
-            key = members.key(work.basis, sample)
-            # What was rejected has no member in the pack, only its reason in the record.
-            taken = old.take(sample.id, key, [f"{sample.id}.png"]) or old.take(sample.id, key, [])
-            origin, contents = taken or _made(members, sample, work, key)
-            records.append(origin)
-            facts = json.loads(origin.facts)
-            if "rejected" in facts:
-                rejections.append(Rejection(sample.id, *facts["rejected"]))
-                continue
-            pack.add(f"{sample.id}.png", contents[0])
-            width, height = facts["size"]
-            pixels = tuple(facts["pixels"])
-            rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, pixels))
-    return rows, rejections, records
+    rejections = [Rejection(orphan.id, orphan.kind, orphan.detail) for orphan in pairing.orphans]
+    samples = {sample.id: sample for sample in pairing.samples}
+    for record in records:
+        facts, sample = json.loads(record.facts), samples[record.id]
+        if "rejected" in facts:
+            rejections.append(Rejection(sample.id, *facts["rejected"]))
+            continue
+        width, height = facts["size"]
+        files = digests[sample.image], facts["mask"]
+        pixels = tuple(facts["pixels"])
+        rows.append(MergedRow(sample.id, sample.clip, sample.split, sample.image, width, height, *files, pixels))
+    rows.sort(key=attrgetter("id"))
+    rejections.sort(key=attrgetter("id"))
+    return rows, rejections
 
 
-def _made(members: Members, sample: Sample, work: _Work, key: str) -> tuple[Origin, list[bytes]]:
-    """The mask in its target classes, or why there is none, and the record of it."""
-    contents: list[bytes] = []
+def _made(archive: Archive, sample: Sample, dataset: Dataset, merge: Merge) -> Made:
+    """The mask in its target classes, or why there is none."""
     try:
-        ids, pixels = sound_mask(members, sample, work.dataset)
-        contents.append(encode_mask(merge_ids(ids, lookup_table(work.merge)), palette(work.merge.colours)))
-        merged = merge_pixels(pixels, lookup_table(work.merge))
-        by_class = [*merged[: len(work.merge.classes)].tolist(), int(merged[IGNORED])]
-        facts = as_facts({"size": [ids.shape[1], ids.shape[0]], "pixels": by_class})
+        ids, pixels = sound_mask(archive, sample, dataset)
     except RejectedError as fault:
-        facts = as_facts({"rejected": [fault.kind, fault.detail]})
-    return Origin(sample.id, key, seal_of(facts, *contents), facts, ""), contents
+        return Made(as_facts({"rejected": [fault.kind, fault.detail]}), [])
+    content = encode_mask(merge_ids(ids, lookup_table(merge)), palette(merge.colours))
+    merged = merge_pixels(pixels, lookup_table(merge))
+    by_class = [*merged[: len(merge.classes)].tolist(), int(merged[IGNORED])]
+    mask = hashlib.sha256(content).hexdigest()
+    return Made(as_facts({"size": [ids.shape[1], ids.shape[0]], "pixels": by_class, "mask": mask}), [content])

@@ -1,37 +1,51 @@
 """What each result of a stage was made of, so that the next build takes over what did not change and makes the rest.
 
-A record has the key of a result, a hash of all that it depends on (the content of its inputs, parameters, code), and
-its seal, a hash of the result. Bytes with the right seal are what the work would make, whoever left them and whatever
-became of the build that did: a killed one, or one half overwritten, only leaves less to take over.
+A record has the key of a result, a hash of all that it depends on (the content of its inputs, parameters, code), and a
+seal, which binds it to the bytes of the file that the result lies in. A file whose records have their seals is as it
+was written, whoever left it and whatever became of the build that did: a killed one, or one half overwritten, only
+leaves less to take over.
 """
 
 import csv
 import hashlib
 import json
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import PIL
 
-from faceseg.files import read_csv, write_csv
-from faceseg.store.packs import pack_path
+from faceseg.files import sha256, write_csv
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One result: ``facts`` is what is recorded of it beside its bytes, ``place`` where they lie, if not in a pack."""
+    """One result: ``facts`` is what is recorded of it beside its bytes, which lie in ``file``, in its ``row`` if any.
+
+    ``file`` is empty where the result has no bytes: a picture that was rejected.
+    """
 
     id: str
     key: str
-    seal: str
     facts: str
-    place: str
+    file: str
+    row: str
+    seal: str
+
+    @classmethod
+    def sealed(cls, id_: str, key: str, facts: str, file: str = "", row: str = "", digest: str = "") -> "Origin":
+        """The record with its seal; ``digest``: of the bytes of the file."""
+        return cls(id_, key, facts, file, row, key_of(id_, key, facts, file, row, digest))
+
+    def holds(self, digest: str) -> bool:
+        """Whether the record is as it was written, and its file too, which has this ``digest`` now."""
+        return self == Origin.sealed(self.id, self.key, self.facts, self.file, self.row, digest)
 
 
 def key_of(*parts: str | bytes) -> str:
@@ -40,15 +54,6 @@ def key_of(*parts: str | bytes) -> str:
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "big"))
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def seal_of(facts: str, *contents: bytes | memoryview) -> str:
-    """The hex digest of a result: its facts and its bytes."""
-    digest = hashlib.sha256()
-    for content in (facts.encode(), *contents):
-        digest.update(memoryview(content).nbytes.to_bytes(8, "big"))
         digest.update(content)
     return digest.hexdigest()
 
@@ -70,50 +75,31 @@ def code_key(*folders: str) -> str:
     return key_of(*parts)
 
 
-def read_origins(path: Path | None) -> dict[str, Origin]:
-    """The records by id; none when the file is not there or is no whole file of records: then all is made anew."""
+def read_origins(path: Path | None) -> list[Origin]:
+    """The records; none when the file is not there or is no whole file of records: then all is made anew."""
     names = [field.name for field in fields(Origin)]
     try:
-        rows = list(read_csv(path)) if path is not None else []
-        if any(list(row) != names or None in row.values() for row in rows):
-            return {}
-        return {row["id"]: Origin(*row.values()) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
+        with (path or Path()).open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        return [Origin(*row) for row in rows] if header == names else []
+    except (OSError, ValueError, TypeError, csv.Error):  # what is no text, has no header, or rows of another length
+        return []
 
 
 def write_origins(path: Path | None, origins: Iterable[Origin]) -> None:
     """Write the records by id; without a path nothing is recorded."""
     if path is not None:
-        rows = sorted(map(astuple, origins))
-        write_csv(path, [field.name for field in fields(Origin)], rows)
+        names = [field.name for field in fields(Origin)]
+        write_csv(path, names, map(attrgetter(*names), sorted(origins, key=attrgetter("id"))))
 
 
-class EarlierPack:
-    """The pack of an earlier build, of which members are taken over; a context that closes it."""
+def sound(origins: Iterable[Origin], digests: Mapping[str, str]) -> dict[str, Origin]:
+    """The records by id that are true of the files that are there, whose digests are given by name."""
+    return {o.id: o for o in origins if (not o.file or o.file in digests) and o.holds(digests.get(o.file, ""))}
 
-    def __init__(self, folder: Path, stem: str, number: int, origins: Mapping[str, Origin]) -> None:
-        self._origins = origins
-        self._zip: zipfile.ZipFile | None = None
-        try:
-            self._zip = zipfile.ZipFile(pack_path(folder, stem, number))
-        except Exception:  # whatever zipfile stumbles on in a damaged pack: it is made anew, and nothing is lost
-            self._origins = {}
 
-    def take(self, sample_id: str, key: str, members: Sequence[str]) -> tuple[Origin, list[bytes]] | None:
-        """The record and the bytes of what was made of the same, if they are as they were written; else None."""
-        origin = self._origins.get(sample_id)
-        if origin is None or not key or origin.key != key or self._zip is None:
-            return None
-        try:
-            contents = [self._zip.read(member) for member in members]
-        except Exception:  # as above
-            return None
-        return (origin, contents) if seal_of(origin.facts, *contents) == origin.seal else None
-
-    def __enter__(self) -> "EarlierPack":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._zip is not None:
-            self._zip.close()
+def file_digests(folder: Path, names: Iterable[str], workers: int | None) -> dict[str, str]:
+    """The sha256 of the files of ``folder`` that are there, by name; in threads, which hashing does not hold up."""
+    there = [name for name in dict.fromkeys(names) if (folder / name).is_file()]
+    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), prefer="threads")
+    return dict(zip(there, parallel(joblib.delayed(sha256)(folder / name) for name in there), strict=True))

@@ -103,13 +103,21 @@ class PackReader:
         Raises:
             MissingInputError: when the pack is not there or is broken, or does not hold the member.
         """
-        pack = self._pack(pack_of(clip))
+        return self.read_from(pack_of(clip), member)
+
+    def read_from(self, number: int, member: str) -> bytes:
+        """As ``read``, by the number of the pack."""
+        pack = self._pack(number)
         try:
             return pack.read(member)
         except KeyError:
             raise MissingInputError(f"{pack.filename} does not hold {member!r}, which its index names") from None
         except zipfile.BadZipFile as error:
             raise MissingInputError(f"{pack.filename} is damaged at {member!r} ({error})") from None
+
+    def members(self, number: int) -> list[str]:
+        """The members of a pack by name, in their order; raises as ``read`` does."""
+        return self._pack(number).namelist()
 
     def _pack(self, number: int) -> zipfile.ZipFile:
         if number not in self._open:

@@ -11,7 +11,6 @@ from faceseg.sources.archive import Archive, ArchiveError
 from faceseg.sources.catalog import Dataset
 from faceseg.sources.pairing import Sample
 from faceseg.sources.schema import PartsMasks
-from faceseg.store.origins import key_of
 
 Decoded = TypeVar("Decoded")
 
@@ -36,13 +35,8 @@ def masks_of(sample: Sample) -> list[str]:
     return [member for _, member in sample.parts] or [sample.mask]
 
 
-def members_of(sample: Sample) -> list[str]:
-    """The members of a pair, the image first."""
-    return [sample.image, *masks_of(sample)]
-
-
 class Members:
-    """The members of one pair: each is read once, for the key and for the work."""
+    """The members of one pair: each is read once."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -53,16 +47,6 @@ class Members:
         if member not in self._contents:
             self._contents[member] = self._archive.read(member)
         return self._contents[member]
-
-    def key(self, basis: str, sample: Sample) -> str:
-        """The hash of what the pair's mask depends on; empty, so that nothing is taken over, if a member is damaged."""
-        parts: list[str | bytes] = [basis, *(name for name, _ in sample.parts)]
-        try:
-            for member in members_of(sample):
-                parts += [member, self.read(member)]
-        except ArchiveError:
-            return ""
-        return key_of(*parts)
 
 
 def sound_mask(archive: Reader, sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

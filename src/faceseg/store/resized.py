@@ -9,11 +9,12 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
-import joblib
 import numpy as np
 from PIL import Image
 
@@ -23,11 +24,10 @@ from faceseg.images.geometry import content_box, resize_image, resize_mask
 from faceseg.images.perceptual import difference_hash
 from faceseg.labels.classes import IGNORED
 from faceseg.params import ResizeParams
-from faceseg.progress import track
-from faceseg.running.workers import processes
 from faceseg.sources.archive import shared_archive
-from faceseg.store.origins import EarlierPack, Origin, as_facts, code_key, key_of, read_origins, seal_of, write_origins
-from faceseg.store.packs import MissingInputError, PackReader, PackWriter, pack_of, remove_other_packs
+from faceseg.store.growing import Made, Wanted, write_packs
+from faceseg.store.origins import as_facts, code_key, key_of, write_origins
+from faceseg.store.packs import MissingInputError, PackReader, pack_of, remove_other_packs
 
 STEM = "pack"
 INDEX = "index.csv"
@@ -47,8 +47,9 @@ _SPARE = 3
 class ResizedRow:
     """A picture of the index: the dataset's own split, and the native size in pixels, upright.
 
-    ``content`` is the sha256 of the picture's file as it came, ``perceptual`` its ``images.perceptual`` hash as 16 hex
-    digits, and ``classes`` are the ids in its mask at the training size.
+    ``content`` is the sha256 of the picture's file as it came, ``pair`` that of its two files as they lie in the pack,
+    one after the other, ``perceptual`` its ``images.perceptual`` hash as 16 hex digits, and ``classes`` are the ids in
+    its mask at the training size.
     """
 
     id: str
@@ -57,8 +58,12 @@ class ResizedRow:
     width: int
     height: int
     content: str
+    pair: str
     perceptual: str
     classes: tuple[int, ...]
+
+
+_COLUMNS = tuple(field.name for field in fields(ResizedRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +76,28 @@ class _Source:
     split: str
     width: int
     height: int
+    image_sha256: str
+    mask_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What every worker is told: the inputs, where to write, and the hash of what every pair depends on."""
+class _Resizer:
+    """The work on each picture, as ``write_packs`` asks for it."""
 
     raw: Path
     merged: Path
-    out: Path
     params: ResizeParams
-    basis: str
+
+    def members(self, id_: str) -> tuple[str, str]:
+        return _members(id_)
+
+    def make(self, sources: Iterable[_Source]) -> Iterator[Made]:
+        archive = shared_archive(self.raw)
+        with PackReader(self.merged, _MASKS) as masks:
+            for source in sources:
+                yield _made(
+                    archive.read(source.image), masks.read(source.clip, f"{source.id}.png"), source, self.params
+                )
 
 
 def write_resized(
@@ -107,25 +123,19 @@ def write_resized(
     """
     if not raw.exists():
         raise MissingInputError(f"{raw} is not there")
-    jobs: defaultdict[int, list[_Source]] = defaultdict(list)
-    for source in _read_merged(merged / _MERGED_INDEX):
-        jobs[pack_of(source.clip)].append(source)
-    earlier = read_origins(origins)
     basis = key_of(code_key("images", "labels", "store"), params.model_dump_json())
-    work = _Work(raw, merged, out, params, basis)
+    sources = _read_merged(merged / _MERGED_INDEX)
+    wanted: defaultdict[int, list[Wanted[_Source]]] = defaultdict(list)
+    for source in sources:
+        key = key_of(basis, source.image_sha256, source.mask_sha256, f"{source.width} {source.height}")
+        wanted[pack_of(source.clip)].append(Wanted(source.id, key, source))
     (out / INDEX).unlink(missing_ok=True)
-    parallel = processes(workers, return_as="generator_unordered")
-    done = parallel(
-        joblib.delayed(_write_pack)(work, number, sources, {s.id: earlier[s.id] for s in sources if s.id in earlier})
-        for number, sources in sorted(jobs.items())
-    )
-    rows: list[ResizedRow] = []
-    records: list[Origin] = []
-    for some_rows, some_records in track(done, len(jobs), "resize, packs"):
-        rows += some_rows
-        records += some_records
-    remove_other_packs(out, STEM, jobs)
-    write_csv(out / INDEX, [field.name for field in fields(ResizedRow)], map(_cells, sorted(rows, key=_order)))
+    resizer = _Resizer(raw, merged, params)
+    records = write_packs(out, STEM, wanted, resizer, workers, origins, "resize, packs")
+    facts = {record.id: json.loads(record.facts) for record in records}
+    rows = sorted((_resized_row(source, facts[source.id]) for source in sources), key=_order)
+    remove_other_packs(out, STEM, wanted)
+    write_csv(out / INDEX, _COLUMNS, map(_cells, rows))
     write_origins(origins, records)
     return len(rows)
 
@@ -196,74 +206,82 @@ def _row(values: Mapping[str, str]) -> ResizedRow:
         width=int(values["width"]),
         height=int(values["height"]),
         content=values["content"],
+        pair=values["pair"],
         perceptual=values["perceptual"],
         classes=tuple(map(int, values["classes"].split())),
     )
 
 
 def _cells(row: ResizedRow) -> tuple[object, ...]:
-    return (*astuple(row)[:-1], " ".join(map(str, row.classes)))
+    return (*attrgetter(*_COLUMNS[:-1])(row), " ".join(map(str, row.classes)))
 
 
 def _read_merged(index: Path) -> list[_Source]:
     try:
         return [
-            _Source(row["image"], row["id"], row["clip"], row["split"], int(row["width"]), int(row["height"]))
+            _Source(
+                image=row["image"],
+                id=row["id"],
+                clip=row["clip"],
+                split=row["split"],
+                width=int(row["width"]),
+                height=int(row["height"]),
+                image_sha256=row["image_sha256"],
+                mask_sha256=row["mask_sha256"],
+            )
             for row in read_csv(index)
         ]
     except FileNotFoundError:
         raise MissingInputError(f"{index} is not there") from None
+    except KeyError as error:
+        raise MissingInputError(f"{index} is of an earlier version, without a column {error}") from None
 
 
-def _write_pack(
-    work: _Work, number: int, sources: Sequence[_Source], earlier: Mapping[str, Origin]
-) -> tuple[list[ResizedRow], list[Origin]]:
-    """One worker's share: the samples of one pack, sorted by id; what ``earlier`` knows of the same is taken over."""
-    archive = shared_archive(work.raw)
-    rows, records = [], []
-    with (
-        PackReader(work.merged, _MASKS) as masks,
-        EarlierPack(work.out, STEM, number, earlier) as old,
-        PackWriter(work.out, STEM, number) as pack,
-    ):
-        for source in sorted(sources, key=lambda source: source.id):
-            members = _members(source.id)
-            content, mask = archive.read(source.image), masks.read(source.clip, f"{source.id}.png")
-            key = key_of(work.basis, content, mask, f"{source.width} {source.height}")
-            origin, pair = old.take(source.id, key, members) or _made(content, mask, source, work.params, key)
-            for member, file in zip(members, pair, strict=True):
-                pack.add(member, file)
-            facts = json.loads(origin.facts)
-            rows.append(
-                ResizedRow(
-                    source.id,
-                    source.clip,
-                    source.split,
-                    source.width,
-                    source.height,
-                    facts["content"],
-                    facts["perceptual"],
-                    tuple(facts["classes"]),
-                )
-            )
-            records.append(origin)
-    return rows, records
+def _resized_row(source: _Source, facts: Mapping[str, Any]) -> ResizedRow:
+    return ResizedRow(
+        id=source.id,
+        clip=source.clip,
+        split=source.split,
+        width=source.width,
+        height=source.height,
+        content=source.image_sha256,
+        pair=facts["pair"],
+        perceptual=facts["perceptual"],
+        classes=tuple(facts["classes"]),
+    )
 
 
-def _made(content: bytes, mask: bytes, source: _Source, params: ResizeParams, key: str) -> tuple[Origin, list[bytes]]:
-    """The pair at the training size, and its record."""
+def _made(content: bytes, mask: bytes, source: _Source, params: ResizeParams) -> Made:
+    """The pair at the training size."""
+    _refuse_other("picture", content, source.image_sha256, source)
+    _refuse_other("merged mask", mask, source.mask_sha256, source)
     picture = _decoded_image(content, source, params)
     resized = _resized_mask(mask, source, params)
     size = (source.width, source.height)
     pair = [_encode_image(resize_image(picture, params.size, params.fit, size)), encode_mask(*resized)]
-    facts = as_facts(
-        {
-            "content": hashlib.sha256(content).hexdigest(),
-            "perceptual": f"{difference_hash(picture):016x}",
-            "classes": [id_ for id_ in np.unique(resized[0]).tolist() if id_ != IGNORED],
-        }
-    )
-    return Origin(source.id, key, seal_of(facts, *pair), facts, ""), pair
+    facts = {
+        "pair": pair_digest(*pair),
+        "perceptual": f"{difference_hash(picture):016x}",
+        "classes": [id_ for id_ in np.unique(resized[0]).tolist() if id_ != IGNORED],
+    }
+    return Made(as_facts(facts), pair)
+
+
+def pair_digest(image: bytes, mask: bytes) -> str:
+    """``ResizedRow.pair`` of two files."""
+    digest = hashlib.sha256(image)
+    digest.update(mask)
+    return digest.hexdigest()
+
+
+def _refuse_other(part: str, content: bytes, expected: str, source: _Source) -> None:
+    """What was made of a picture is recorded under the digests of its index, so they have to be true."""
+    came = hashlib.sha256(content).hexdigest()
+    if came != expected:
+        raise ValueError(
+            f"the {part} of {source.id} has the sha256 {came}, expected the {expected} of the merged index; they are "
+            "not of one run, so run `dvc repro`"
+        )
 
 
 def _decoded_image(content: bytes, source: _Source, params: ResizeParams) -> np.ndarray:

@@ -4,147 +4,23 @@ Plain .npy because every tool reads it and batches gathered from it by a permute
 split at several thousand pictures a second.
 """
 
-import filecmp
-import math
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from faceseg.files import read_csv, read_json, sync_folder
+from faceseg.files import read_csv, read_json
 from faceseg.store.packs import MissingInputError
 from faceseg.store.splits import SPLITS
 
 MANIFEST = "cache.json"
 INDEX = "index.csv"
-WRITING = ".splits.tmp"  # folder of the cache in which a build makes its splits, named as unfinished
 
 
 def shard_names(number: int) -> tuple[str, str]:
     """File names of the pictures and the masks of a shard."""
     return f"images-{number:05d}.npy", f"masks-{number:05d}.npy"
-
-
-def shard_rows(pictures: int, shard_size: int) -> list[int]:
-    """Rows of each shard: all are full but the last."""
-    return [min(shard_size, pictures - first) for first in range(0, pictures, shard_size)]
-
-
-def lay_out(folder: Path, pictures: int, size: int, shard_size: int) -> None:
-    """Make the shards of a split in a new ``folder``: full length, all zero, with the header of ``np.save``."""
-    folder.mkdir(parents=True)
-    for number, rows in enumerate(shard_rows(pictures, shard_size)):
-        images, masks = shard_names(number)
-        for name, shape in ((images, (rows, size, size, 3)), (masks, (rows, size, size))):
-            with (folder / name).open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-                file.truncate(file.tell() + math.prod(shape))
-
-
-def begin(out: Path) -> None:
-    """The manifest goes first: from here on, until the new one is there, the cache is not complete.
-
-    The shards of the last build stay until the new ones are whole: rows are taken over from them.
-    """
-    (out / MANIFEST).unlink(missing_ok=True)
-    if (out / WRITING).exists():
-        shutil.rmtree(out / WRITING)
-
-
-def change_places(out: Path, splits: Mapping[str, object]) -> None:
-    """Put the new splits in the place of the old; a file with the same bytes stays, for DVC knows it by its date."""
-    for split in splits:
-        for new in sorted((out / WRITING / split).iterdir()):
-            old = out / split / new.name
-            if old.is_file() and filecmp.cmp(old, new, shallow=False):
-                old.replace(new)
-    for name in SPLITS:
-        if (out / name).exists():
-            shutil.rmtree(out / name)
-    for split in splits:
-        (out / WRITING / split).replace(out / split)
-    (out / WRITING).rmdir()
-    sync_folder(out)
-
-
-class RowWriter:
-    """Fills rows of shards that are laid out; several processes may do so at once, each its own rows.
-
-    Rows are written, not mapped: a written page belongs to the system, a mapped one counts as memory of the process.
-    """
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._files: dict[Path, tuple[BinaryIO, int]] = {}
-
-    def write(self, folder: Path, number: int, row: int, image: np.ndarray, mask: np.ndarray) -> None:
-        """Put (S, S, 3) and (S, S) uint8 into ``row`` of shard ``number`` of the split in ``folder``."""
-        for name, pixels in zip(shard_names(number), (image, mask), strict=True):
-            file, start = self._file(folder / name)
-            file.seek(start + row * pixels.nbytes)
-            file.write(np.ascontiguousarray(pixels).data)
-
-    def _file(self, path: Path) -> tuple[BinaryIO, int]:
-        if path not in self._files:
-            file = self._stack.enter_context(path.open("r+b"))
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
-            self._files[path] = file, file.tell()
-        return self._files[path]
-
-    def __enter__(self) -> "RowWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-
-class RowReader:
-    """Reads rows of the shards of an earlier build, of which nothing is taken for granted."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        """``folder`` of the cache, with a folder for each split; ``size``: side of the pictures, in pixels."""
-        self._folder = folder
-        self._size = size
-        self._stack = ExitStack()
-        self._files: dict[Path, tuple[BinaryIO, int] | None] = {}
-
-    def read(self, split: str, number: int, row: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """(S, S, 3) and (S, S) uint8 from ``row`` of shard ``number``; None: there is no such row."""
-        pair: list[np.ndarray] = []
-        for name, shape in zip(shard_names(number), ((self._size, self._size, 3), (self._size,) * 2), strict=True):
-            opened = self._open(self._folder / split / name, shape)
-            if opened is None:
-                return None
-            file, start = opened
-            file.seek(start + row * math.prod(shape))
-            content = file.read(math.prod(shape))
-            if len(content) < math.prod(shape):
-                return None
-            pair.append(np.frombuffer(content, np.uint8).reshape(shape))
-        return pair[0], pair[1]
-
-    def _open(self, path: Path, shape: tuple[int, ...]) -> tuple[BinaryIO, int] | None:
-        if path not in self._files:
-            self._files[path] = None
-            try:
-                file = self._stack.enter_context(path.open("rb"))
-                np.lib.format.read_magic(file)
-                found, _, dtype = np.lib.format.read_array_header_1_0(file)
-            except Exception:  # whatever NumPy stumbles on in a damaged header: the row is made anew, nothing is lost
-                return None
-            if found[1:] == shape and dtype == np.uint8:
-                self._files[path] = file, file.tell()
-        return self._files[path]
-
-    def __enter__(self) -> "RowReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
 
 class Split:

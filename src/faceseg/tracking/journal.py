@@ -43,8 +43,7 @@ class Journal:
 
     def append(self, kind: str, **values: Any) -> None:
         """Write a line; when this returns it is on the disk."""
-        fact = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}
-        line = json.dumps(sealed(fact), sort_keys=True)
+        line = json.dumps(sealed({"kind": kind, "time_ms": time.time_ns() // 1_000_000, **values}), sort_keys=True)
         with self._writing:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with full_disk_named(self.path), self.path.open("a+b") as file:

@@ -3,7 +3,6 @@
 import base64
 import shutil
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,11 @@ _REQUIRED = (
 )
 
 
-def save_model(path: Path, weights: Path, description: Path, metadata: Mapping[str, str]) -> None:
-    """Write the folder of an MLflow model to ``path``, which must not exist; TensorFlow is not needed for it."""
+def save_model(path: Path, weights: Path, description: Path, flip: bool) -> None:
+    """Write the folder of an MLflow model to ``path``, which must not exist; TensorFlow is not needed for it.
+
+    ``flip``: it predicts with the mirror image too, as it was evaluated.
+    """
     with importing:
         import mlflow.pyfunc
         from mlflow.models import ModelSignature
@@ -48,7 +50,7 @@ def save_model(path: Path, weights: Path, description: Path, metadata: Mapping[s
             signature=ModelSignature(*_schemas()),
             input_example=_example(),
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
-            metadata=dict(metadata),
+            model_config={"flip": flip},
         )
 
 

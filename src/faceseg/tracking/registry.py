@@ -36,13 +36,15 @@ def register(store: Store, run_id: str, journal: Journal, line: Line) -> list[st
     name = registered_name(line["dataset"])
     version = _find_version(store, name, run_id)
     weights = journal.kept(line["model"]["weights"])
-    if version is None and not weights.exists():
+    if weights.exists():
+        # Also where there is a version: it predicts as it was evaluated last.
+        _log_model(store, run_id, journal, line)
+    elif version is None:
         return [
             f"the model of run {journal.path.stem} is not in the registry of {store.name}: its weights went to another "
             "store, and the journal keeps no copy of those"
         ]
     if version is None:
-        _log_model(store, run_id, journal, line)
         version = _create_version(store, name, run_id)
     for path in (CLIPS, CONFUSION):
         store.log_file(run_id, journal.kept(line["files"][path]), f"{MODEL}/{path}")
@@ -60,7 +62,7 @@ def _find_version(store: Store, name: str, run_id: str) -> Any | None:
 def _log_model(store: Store, run_id: str, journal: Journal, line: Line) -> None:
     weights, description = (journal.kept(line["model"][name]) for name in ("weights", "description"))
     with tempfile.TemporaryDirectory(prefix="faceseg-") as folder:
-        save_model(Path(folder) / MODEL, weights, description, {"dataset": line["dataset"]})
+        save_model(Path(folder) / MODEL, weights, description, line["flip"])
         store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
 
 

@@ -26,7 +26,7 @@ class ServedModel(PythonModel):
         import_tensorflow()
         from faceseg.evaluation.parser import FaceParser
 
-        self._parser = FaceParser.open(Path(context.artifacts["model"]))
+        self._parser = FaceParser.open(Path(context.artifacts["model"]), context.model_config["flip"])
         colours = bytes(level for colour in self._parser.colours for level in colour)
         self._palette = colours.ljust(768, b"\0")
 

@@ -27,6 +27,7 @@ class Evaluated:
         files: to show.
         weights, description: the model's two files.
         dataset: name of the description, after which the registered model is called.
+        flip: whether the mirror image was looked at too, which the served model then does as well.
         tags: of the evaluation, such as its parameters.
         datasets: of :func:`faceseg.tracking.provenance.cache_datasets`.
     """
@@ -36,6 +37,7 @@ class Evaluated:
     weights: Path
     description: Path
     dataset: str
+    flip: bool
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: Sequence[Mapping[str, Any]] = ()
 
@@ -145,6 +147,7 @@ class Tracker:
             files=self._keep(evaluated.files),
             model={name: self.journal.keep(path) for name, path in _model_files(evaluated).items()},
             dataset=evaluated.dataset,
+            flip=evaluated.flip,
         )
         try:
             notes = deliver(self.journal, self._store).notes

@@ -9,7 +9,7 @@ hash and the loop's own state; the ``.json`` comes last, so one that is there be
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -155,14 +155,18 @@ def _saved(path: Path) -> list[Path]:
     return sorted(path.glob("epoch-*.json"))
 
 
-def differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """Each leaf at which two JSON values differ, as ``key: before -> now``."""
+def differing(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each leaf at which two JSON values differ: its dotted key and both values, None where there is none."""
     if isinstance(before, dict) and isinstance(now, dict):
-        lines = []
         for key in sorted(before.keys() | now.keys()):
-            lines += differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
-        return lines
-    return [] if before == now else [f"{where}: {before} -> {now}"]
+            yield from differing(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield where, before, now
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """The same as lines ``key: before -> now``."""
+    return [f"{key}: {old} -> {new}" for key, old, new in differing(before, now)]
 
 
 def _write_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 Call :func:`prepare` before a model is built; TensorFlow takes most of this only before its first operation.
 """
 
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
@@ -11,6 +12,20 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+# Variables of the environment that choose kernels, their precision or their number of threads.
+SETTINGS = (
+    "DNNL_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 
 
 def prepare(seed: int, precision: str, deterministic: bool) -> None:
@@ -60,10 +75,14 @@ def surroundings(deterministic: bool) -> dict[str, Any]:
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "deterministic": deterministic,
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
+        **{name: importlib.metadata.version(name) for name in ("h5py", "segmentation-models")},
     }
 
 

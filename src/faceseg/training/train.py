@@ -90,7 +90,7 @@ def train(
     """
     setup.prepare(params.seed, params.precision, params.deterministic)
     cache = Cache.open(cache_folder)
-    identity = _identity(cache_folder, model_params, params, initial)
+    identity = identity_of(cache_folder, model_params, params, initial)
     with RunFolder(runs, identity) as folder:
         observer.start(folder.fingerprint)
         strategy = setup.strategy()
@@ -138,13 +138,13 @@ def _introduce(model: keras.Model, cache: Cache, folder: RunFolder, devices: int
         print("a checkpoint of another training is there and is left alone; it differs in:", *differing, sep="\n  ")
 
 
-def _identity(
+def identity_of(
     cache_folder: Path, model_params: ModelParams, params: TrainParams, initial: Path | None
 ) -> dict[str, Any]:
     """Everything that the trained bits depend on, as JSON values."""
     return {
         "data": sha256(cache_folder / "cache.json"),
-        "code": _code_hash(Path(__file__).parents[1]),
+        "code": {folder: _code_hash(Path(__file__).parents[1] / folder) for folder in CODE},
         # By its content, since a path may be one of this machine.
         "model": {**model_params.model_dump(), "init_from": initial_identity(initial)},
         "train": params.model_dump(),
@@ -152,10 +152,10 @@ def _identity(
     }
 
 
-def _code_hash(package: Path) -> str:
+def _code_hash(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for folder in CODE for path in (package / folder).rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()} {sha256(path)}\n".encode())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,12 +1,14 @@
 """What trainings keep beside DVC's outputs, under .faceseg: checkpoints with their hashes, and journals."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from faceseg.files import read_json, sha256, unsealed
+from faceseg.running.locks import is_held
+from faceseg.training.checkpoint import IDENTITY, LOCK
 from faceseg.verification.rot import Rot, rm
 
 RUNS, JOURNALS = ".faceseg/runs", ".faceseg/journal"
@@ -20,64 +22,60 @@ def kept_faults(root: Path) -> tuple[list[Rot], list[Path]]:
     faults: list[Rot] = []
     read: list[Path] = []
     for folder in sorted(path for path in (root / RUNS).glob("*") if path.is_dir()):
-        if not _is_held(folder / "lock"):
-            read += [path for path in folder.iterdir() if path.name != "lock"]
+        if not is_held(folder / LOCK):
+            read += [path for path in folder.iterdir() if path.name != LOCK]
             faults += _run_faults(root, folder)
     for path in sorted((root / JOURNALS).glob("*.jsonl")):
-        read.append(path)
-        faults += _journal_faults(root, path)
+        copies = sorted(path.with_suffix(".files").glob("*"))
+        read += [path, *copies]
+        faults += [*_journal_faults(root, path), *_copy_faults(root, copies)]
     return faults, read
 
 
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    with lock.open("rb") as file:
+@dataclass(frozen=True)
+class _Record:
+    """The record of a checkpoint: the hashes of its arrays and of the best weights so far, by their names."""
+
+    name: str
+    arrays: dict[str, str]
+    wrong: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> "_Record":
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+            values = unsealed(read_json(path))
+            best = values["state"].get("best_weights")
+            arrays = {path.with_suffix(".npz").name: values["sha256"]}
+            return cls(path.name, arrays | ({best["file"]: best["sha256"]} if best else {}))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return cls(path.name, {}, f"is not as it was written ({error})")
 
 
 def _run_faults(root: Path, folder: Path) -> Iterator[Rot]:
-    """Each checkpoint is arrays and, beside them, a record with their hash; training goes on from the one before."""
+    """Each checkpoint is arrays and, beside them, a record with their hashes; training goes on from the one before."""
     where = folder.relative_to(root).as_posix()
-    named = {"lock", "identity.json"}
-    all_records = True
-    for record in sorted(folder.glob("epoch-*.json")):
-        arrays = record.with_suffix(".npz")
-        named |= {record.name, arrays.name}
-        both = rm(f"{where}/{record.name}", f"{where}/{arrays.name}")
-        try:
-            values = unsealed(read_json(record))
-            expected, best = values["sha256"], values["state"].get("best_weights")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            all_records = False
-            yield Rot(f"{where}/{record.name}", f"is not as it was written ({error})", both)
-            continue
-        yield from _array_fault(folder, where, arrays.name, expected, both)
-        if best:
-            named.add(best["file"])
-            mend = rm(f"{where}/{record.name}", f"{where}/{arrays.name}", f"{where}/{best['file']}")
-            yield from _array_fault(folder, where, best["file"], best["sha256"], mend)
+    records = [_Record.read(path) for path in sorted(folder.glob("epoch-*.json"))]
+    files = {path.name for path in folder.iterdir()} - {LOCK, IDENTITY, *(record.name for record in records)}
+    for record in records:
+        others = {name for other in records if other is not record for name in other.arrays}
+        named = record.arrays.keys() if record.wrong is None else files
+        mend = rm(*(f"{where}/{name}" for name in sorted({record.name} | (named - others))))
+        if record.wrong:
+            yield Rot(f"{where}/{record.name}", record.wrong, mend)
+        for name, expected in record.arrays.items():
+            if name not in files:
+                yield Rot(f"{where}/{name}", "is not there, and a checkpoint names it", mend)
+            elif sha256(folder / name) != expected:
+                yield Rot(f"{where}/{name}", "is not the file that its checkpoint describes", mend)
     yield from _identity_fault(folder, where)
-    for path in sorted(folder.iterdir()):
-        # A record that cannot be read may name best weights.
-        if all_records and path.name not in named:
-            yield Rot(f"{where}/{path.name}", "is left over: no checkpoint names it", rm(f"{where}/{path.name}"))
-
-
-def _array_fault(folder: Path, where: str, name: str, expected: str, mend: str) -> Iterator[Rot]:
-    if not (folder / name).is_file():
-        yield Rot(f"{where}/{name}", "is not there, and a checkpoint names it", mend)
-    elif sha256(folder / name) != expected:
-        yield Rot(f"{where}/{name}", "is not the file that its checkpoint describes", mend)
+    if all(record.wrong is None for record in records):  # one that cannot be read may name what is there
+        for name in sorted(files.difference(*(record.arrays for record in records))):
+            yield Rot(f"{where}/{name}", "is left over: no checkpoint names it", rm(f"{where}/{name}"))
 
 
 def _identity_fault(folder: Path, where: str) -> Iterator[Rot]:
     """The folder has its name from what the training depends on."""
-    path = folder / "identity.json"
+    path = folder / IDENTITY
     try:
         text = json.dumps(read_json(path), sort_keys=True)
     except (OSError, ValueError):
@@ -101,3 +99,11 @@ def _journal_faults(root: Path, path: Path) -> Iterator[Rot]:
     if not content.endswith(b"\n"):
         length = len(whole) + 1 if whole else 0
         yield Rot(name, "its last line is torn, as a kill leaves it", f"truncate -s {length} {name}")
+
+
+def _copy_faults(root: Path, copies: list[Path]) -> Iterator[Rot]:
+    """Files that wait beside a journal until MLflow has them; their names begin with their hash."""
+    for path in copies:
+        name = path.relative_to(root).as_posix()
+        if sha256(path)[:16] != path.name[:16]:
+            yield Rot(name, "is not what its name says; MLflow will be without it", rm(name))
