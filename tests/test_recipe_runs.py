@@ -1,55 +1,36 @@
-"""Recipes through DVC on miniatures in the layout of their data: the loss falls, files are there, again and again."""
+"""Every recipe through DVC on a miniature in the layout of its data: the loss falls, shapes and files are right."""
 
 import csv
-import io
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
-from faceseg.params import Synthetic
-from faceseg.sources.archive import write_archive
-from faceseg.sources.synthetic import generate
-from tests.test_whole_pipeline import Repository
+from faceseg.recipes import leaves, recipe_names
+from faceseg.sources import catalog
+from tests import recipe_miniatures
+from tests.checkout import ROOT, Repository
 
-ROOT = Path(__file__).parents[1]
+SIDE = recipe_miniatures.SIDE
+# Encoders that take long to build and to compile, in place of which a small one runs here; the rest runs with its own.
+HEAVY = ("resnet50", "resnet34", "efficientnetb0")
+TWICE = "fasseg-best"  # this one again at once, in place of its former experiment
+FACESEG = "import sys; sys.path.insert(0, 'src'); from faceseg.cli import app; app()"
+WRITTEN = (
+    "models/model.weights.h5",
+    "metrics/data.json",
+    "metrics/splits.json",
+    "metrics/train.json",
+    "metrics/summary.json",
+    "metrics/clips.csv",
+    "metrics/plots/classes.csv",
+    "metrics/plots/confusion.csv",
+    "reports/report.html",
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recipes")]
-
-
-def multiclass_face(path: Path) -> None:
-    """The generator draws in this layout."""
-    with path.open("wb") as file:
-        write_archive(file, generate(Synthetic(train_clips=10, val_clips=3, frames=2, seed=5), 1))
-
-
-def fasseg_frontal(path: Path) -> None:
-    """Nested boxes in the six colours, on noise of the same colour."""
-    colours = [(255, 0, 0), (127, 0, 0), (255, 255, 0), (0, 0, 255), (0, 255, 255), (0, 255, 0)]
-    boxes = [(0, 0, 64, 64), (8, 8, 56, 56), (14, 16, 50, 52), (20, 22, 44, 27), (28, 28, 36, 38), (24, 42, 40, 47)]
-    rng = np.random.default_rng(0)
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, count in (("Train", 10), ("Test", 3)):
-            for number in range(1, count + 1):
-                label = np.zeros((64, 64, 3), np.uint8)
-                dx, dy = rng.integers(-4, 5, 2)
-                for colour, (left, top, right, bottom) in zip(colours, boxes, strict=True):
-                    shift = (0, 0) if left == 0 else (dx, dy)
-                    label[top + shift[1] : bottom + shift[1], left + shift[0] : right + shift[0]] = colour
-                picture = np.clip(label * 0.5 + 60 + rng.normal(0, 15, label.shape), 0, 255).astype(np.uint8)
-                for kind, pixels in (("RGB", picture), ("Labels", label)):
-                    content = io.BytesIO()
-                    Image.fromarray(pixels).save(content, "BMP")
-                    archive.writestr(f"V2/{split}_{kind}/{number}.bmp", content.getvalue())
-
-
-MINIATURES = {"multiclass-face": multiclass_face, "fasseg-frontal": fasseg_frontal}
-RECIPES = ["fasseg-unet", "fasseg-best", "multiclass-face-deeplabv3plus", "multiclass-face-pspnet"]
 
 
 @pytest.fixture(scope="module")
@@ -59,40 +40,55 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     (repository.path / "recipes").mkdir()
     for path in (ROOT / "recipes").glob("*.yaml"):
         values = yaml.safe_load(path.read_text())
-        values["params"].setdefault("resize", {})["size"] = 64
-        values["params"]["train"] |= {"epochs": 3, "batch_size": 2}
-        values["params"]["model"] |= {"backbone": "mobilenet"}
-        if values["params"]["dataset"]["name"] == "multiclass-face":
+        params = values["params"]
+        params.setdefault("resize", {})["size"] = SIDE
+        params["train"] |= {"epochs": 3, "batch_size": 2}
+        if params["model"]["backbone"] in HEAVY:
+            params["model"]["backbone"] = "mobilenet"
+        if params["dataset"]["name"] == "multiclass-face":
             # One clip of ten outside the test split has glasses, and train must have it.
-            values["params"].setdefault("split", {})["lists"] = {"train": ["0003"]}
+            params.setdefault("split", {})["lists"] = {"train": ["0003"]}
         (repository.path / "recipes" / path.name).write_text(yaml.safe_dump(values))
-    repository.environment |= {
-        f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    repository.run("git", "add", "-A")
-    repository.run("git", "commit", "--quiet", "-m", "start")
+    repository.commit("start")
     return repository
 
 
-def run(repository: Repository, name: str, source: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """The recipe's curves and scores."""
-    faceseg = "import sys; sys.path.insert(0, 'src'); from faceseg.cli import app; app()"
-    repository.run(sys.executable, "-W", "ignore", "-c", faceseg, "recipe", name, "--source", str(source))
+def run(repository: Repository, name: str, source: Path) -> list[dict[str, str]]:
+    """The recipe's curves."""
+    repository.run(sys.executable, "-W", "ignore", "-c", FACESEG, "recipe", name, "--source", str(source))
     with (repository.path / "metrics/plots/curves.csv").open() as file:
-        return list(csv.DictReader(file)), repository.json("metrics/evaluate.json")
+        return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names(ROOT))
 def test_a_recipe_runs_on_a_miniature(repository: Repository, tmp_path: Path, name: str) -> None:
     params = yaml.safe_load((repository.path / f"recipes/{name}.yaml").read_text())["params"]
     source = tmp_path / "source.zip"
-    MINIATURES[params["dataset"]["name"]](source)
-    curves, scores = run(repository, name, source)
+    recipe_miniatures.write(params["dataset"]["name"], source)
+    curves = run(repository, name, source)
+
+    now = dict(leaves(yaml.safe_load((repository.path / "params.yaml").read_text())))
+    assert {key: now[key] for key, _ in leaves(params)} == pytest.approx(dict(leaves(params))), "what the recipe says"
     assert len(curves) == 3
-    assert float(curves[-1]["loss"]) < float(curves[0]["loss"])
-    assert repository.json("models/model.json")["architecture"] == params["model"]["architecture"]
-    assert 0 < scores["native"]["miou"] < 1
-    assert name in repository.run("dvc", "exp", "list", "--name-only").split()
-    if name == RECIPES[0]:
-        again, _ = run(repository, name, source)
-        assert again == curves
+    # Not at every step: some recipes have a high rate, a batch of two here, and no batch normalisation.
+    assert min(float(epoch["loss"]) for epoch in curves[1:]) < 0.99 * float(curves[0]["loss"])
+    assert bool(curves[-1]["val_loss"]) == ("val" in repository.json("metrics/splits.json")["sizes"])
+    model = repository.json("models/model.json")
+    assert (model["architecture"], model["backbone"]) == (params["model"]["architecture"], params["model"]["backbone"])
+    classes = list(catalog.load(params["dataset"]["name"]).merge(params["merge"]["into"]).classes)
+    assert model["classes"] == classes
+    assert model["input"]["shape"] == [None, SIDE, SIDE, 3]
+    assert model["output"]["shape"] == [None, SIDE, SIDE, len(classes)]
+    assert [file for file in WRITTEN if not (repository.path / file).is_file()] == []
+    _check_scores(repository, classes, now["evaluate.samples"])
+    if name == TWICE:
+        assert run(repository, name, source) == curves
+    assert repository.run("dvc", "exp", "list", "--name-only").split().count(name) == 1
+
+
+def _check_scores(repository: Repository, classes: list[str], samples: int) -> None:
+    scores: dict[str, Any] = repository.json("metrics/evaluate.json")["native"]
+    assert 0 < scores["miou"] < 1
+    assert {*scores["per_class"], *scores["absent"]} == set(classes)
+    tested = repository.json("metrics/splits.json")["sizes"]["test"]["pictures"]
+    assert len(list((repository.path / "reports/samples").glob("*.png"))) == min(samples, tested)
