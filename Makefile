@@ -23,7 +23,7 @@ help:
 	@echo 'make recipe    NAME=... [SOURCE=...] [INIT_FROM=...] runs one of recipes/ as a DVC experiment; without NAME it lists them'
 	@echo 'make test      the tests, about 10 minutes'
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
-	@echo 'make torture   kills every stage at random while it writes and compares the bytes: 10 minutes; SEED=... for others'
+	@echo 'make torture   kills every stage at random while it writes and compares the bytes; SEED=... for others'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make audit     secrets in the files, known vulnerabilities in the locked packages'
 	@echo 'make ui        the trainings in MLflow on 127.0.0.1:5000, columns and charts chosen; another PORT=...'

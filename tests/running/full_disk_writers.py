@@ -9,7 +9,7 @@ import numpy as np
 
 from faceseg.files import NoRoomError, write_bytes
 from faceseg.running.room import room_for
-from faceseg.tracking import Journal
+from faceseg.tracking.journal import Journal
 from faceseg.training.checkpoint import RunFolder
 from tests.small_disk import fill
 
