@@ -11,24 +11,19 @@ import io
 import shutil
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from faceseg import dashboard
 from faceseg.tracking.store import Store, experiment_name, tracking_uri
 
 ROOT = Path(__file__).parents[1]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 PATIENCE_MS = 300_000
+PANEL_MS = 60_000
 QUALITY = 80
 REPORTS = {"light": (1280, 1500), "dark": (390, 1800)}  # colour scheme: width and height in pixels
 WITHOUT_PICTURES = "#samples, #samples ~ .legend, .sample, #samples + p { display: none !important; }"
@@ -70,43 +65,44 @@ def report(browser: Browser, path: Path, without_pictures: bool) -> dict[str, by
 def mlflow(browser: Browser, repository: Path, without_pictures: bool) -> dict[str, bytes]:
     """The dashboard as ``make ui`` opens it, the curves of the newest run, and one of its sample pictures."""
     store = Store(repository)
+    store.open()
     experiment = store.client.get_experiment_by_name(experiment_name())
     dashboard.save_view(store.client, experiment)
     [run] = store.client.search_runs([experiment.experiment_id], max_results=1)
     with socket.create_server((dashboard.HOST, 0)) as probe:
         port = probe.getsockname()[1]
     server = f"http://{dashboard.HOST}:{port}"
+    of_run = f"{server}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
     shots = {}
     with dashboard.serve(tracking_uri(repository), port):
-        page = browser.new_page(viewport={"width": 1500, "height": 1100})
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(dashboard.address(server, experiment))
-        _close_assistant(page)
-        _drawn(page, 3)
+        page = _opened(browser, dashboard.address(server, experiment))
+        _wait_for_curves(page, 4)
         shots["mlflow"] = page.screenshot()
-        of_run = f"{server}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
-        page.goto(f"{of_run}/model-metrics?workflowType=machine_learning")
-        _drawn(page, 5)
+        page = _opened(browser, f"{of_run}/model-metrics?workflowType=machine_learning")
+        _wait_for_curves(page, 5)
         shots["mlflow-run"] = page.screenshot()
         if not without_pictures:
-            page.goto(f"{of_run}/artifacts?workflowType=machine_learning")
+            page = _opened(browser, f"{of_run}/artifacts?workflowType=machine_learning")
             page.get_by_text("samples", exact=True).first.click()
-            page.get_by_text("-test-").first.click()
+            page.get_by_text("01-").first.click()
             page.wait_for_function("[...document.images].some(image => image.naturalWidth > 600)")
             shots["mlflow-samples"] = page.screenshot()
     return shots
 
 
-def _close_assistant(page: Page) -> None:
-    """MLflow opens a panel of its own over a third of the page."""
-    title = page.get_by_text("MLflow Assistant", exact=True)
-    page.get_by_text("Runs", exact=True).first.wait_for()
-    if title.count():
-        title.locator("xpath=ancestor::*[count(.//button) >= 3][1]").get_by_role("button").nth(2).click()
+def _opened(browser: Browser, address: str) -> Page:
+    """A page of MLflow without the panel of an assistant, which opens by itself over a third of it."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    panel = page.get_by_text("MLflow Assistant", exact=True).locator("xpath=ancestor::*[count(.//button) >= 3][1]")
+    with suppress(TimeoutError):
+        panel.get_by_role("button").nth(2).click(timeout=PANEL_MS)
+    return page
 
 
-def _drawn(page: Page, lines: int) -> None:
-    page.locator(".js-plotly-plot .scatterlayer .trace").nth(lines - 1).wait_for(state="attached")
+def _wait_for_curves(page: Page, lines: int) -> None:
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(lines - 1).wait_for()
 
 
 if __name__ == "__main__":
