@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -42,6 +42,10 @@ class Books:
         """The path of an object as it is shown."""
         return shown(self.root, ledger.object_path(self.cache, md5))
 
+    def damaged(self, md5s: Iterable[str]) -> list[str]:
+        """The paths of those objects that are damaged; they have to go before DVC writes them anew."""
+        return [self.object(md5) for md5 in md5s if self.state(md5) == "damaged"]
+
     def object_fault(self, md5: str, wrong: str, mend: str) -> Iterator[Rot]:
         """A fault of an object, once."""
         if md5 not in self.reported:
@@ -76,7 +80,7 @@ def _file_faults(books: Books, output: Output, path: str, md5: str) -> Iterator[
     if copy == "whole":
         mend = chain(rm(path), f"dvc checkout --force {shlex.quote(output.path)}")
     else:
-        mend = chain(rm(path, books.object(md5)), _remake(output))
+        mend = chain(rm(path, *books.damaged([md5])), _remake(output))
     yield Rot(path, "is not there" if here is None else f"is not the file that {_record(output)} names", mend)
 
 
@@ -108,15 +112,16 @@ def _folder_faults(books: Books, output: Output) -> Iterator[Rot]:
         yield Rot(path, f"is left over: {_record(output)} names no such file", rm(path))
 
 
-def _absent_faults(books: Books, output: Output, members: Iterable[str]) -> Iterator[Rot]:
+def _absent_faults(books: Books, output: Output, members: Collection[str]) -> Iterator[Rot]:
     """A folder that is not there as a whole: one line, and not one for each file."""
-    damaged = [md5 for md5 in members if books.state(md5) == "damaged"]
-    for md5 in damaged:
-        yield from books.object_fault(md5, "is not what its name says", rm(books.object(md5)))
+    damaged = books.damaged(members)
+    for md5 in members:
+        if books.state(md5) == "damaged":
+            yield from books.object_fault(md5, "is not what its name says", rm(books.object(md5)))
     if all(books.state(md5) == "whole" for md5 in members):
         mend = f"dvc checkout --force {shlex.quote(output.path)}"
     else:
-        mend = chain(rm(*map(books.object, damaged)) if damaged else "", _remake(output))
+        mend = chain(rm(*damaged) if damaged else "", _remake(output))
     yield Rot(output.path, "is not there", mend)
 
 
@@ -134,7 +139,8 @@ def _unlisted_faults(books: Books, output: Output, here: Mapping[str, str]) -> I
         return
     if books.state(output.md5) == "damaged":
         yield from books.object_fault(output.md5, "is not what its name says", rm(books.object(output.md5)))
-    remake = chain(rm(books.object(output.md5)), _remake(output))
+    damaged = books.damaged([output.md5])
+    remake = chain(rm(*damaged) if damaged else "", _remake(output))
     if not here:
         yield Rot(output.path, "is not there", remake)
         return
