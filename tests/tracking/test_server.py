@@ -15,7 +15,11 @@ from faceseg.tracking.journal import BusyError, journals
 from faceseg.tracking.mirror import GRACE_S
 from tests.tracking.runs import Server, Told, epoch, evaluate, new_tracker, sides, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tracking")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("tracking"),
+    pytest.mark.filterwarnings("ignore"),  # of MLflow's own dependencies
+]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -89,7 +90,11 @@ def test_a_fault_and_an_interruption_are_told_apart(root: Path, told: Told) -> N
         fail(ValueError("the loss became nan\nand more"), "FAILED" * 11)
     with pytest.raises(KeyboardInterrupt):
         fail(KeyboardInterrupt(), "KILLED" * 11)
-    sync(root)  # an interrupted training does not wait for MLflow
+    # An interrupted training does not wait for MLflow; here its thread lives on.
+    for thread in threading.enumerate():
+        if thread.name == "mlflow-mirror":
+            thread.join()
+    sync(root)
     failed, killed = told.runs()
     assert (failed.info.status, failed.data.tags["faceseg.stopped"]) == ("FAILED", "the loss became nan")
     assert killed.info.status == "KILLED"
