@@ -15,7 +15,7 @@ STATE := .dvc/state
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup private-state repro recipe test test-all torture lint lock ui ci-report
+.PHONY: help setup private-state repro recipe test test-all torture lint audit lock ui ci-report
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-all  the tests and the heavy ones, the whole pipeline killed and resumed among them'
 	@echo 'make torture   kills every stage at random while it writes and compares the bytes: 10 minutes; SEED=... for others'
 	@echo 'make lint      ruff and mypy'
+	@echo 'make audit     secrets in the files, known vulnerabilities in the locked packages'
 	@echo 'make ui        the trainings in MLflow on 127.0.0.1:5000, columns and charts chosen; another PORT=...'
 	@echo 'make lock      pin the dependencies anew, with their hashes'
 	@echo 'make ci-report BASE=main   what a pull request would be told, in ci-report/'
@@ -62,6 +63,10 @@ test: setup
 
 test-all: test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# Says that it did not ask where the database of vulnerabilities cannot be reached.
+audit: setup
+	@$(BIN)/python .ci/audit.py
 
 torture: setup
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)

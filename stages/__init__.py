@@ -59,6 +59,7 @@ def run(name: str, main: Callable[[], None], outs: Sequence[str], ends_itself: b
 def _alone(name: str, main: Callable[[], None], outs: Sequence[str]) -> None:
     from faceseg.files import remove_unfinished
     from faceseg.running import workers
+    from faceseg.running.ending import end_workers
     from faceseg.running.locks import held
 
     what = f"the stage {name}"
@@ -68,4 +69,11 @@ def _alone(name: str, main: Callable[[], None], outs: Sequence[str]) -> None:
         with held(workers.lock, what, PATIENCE_SECONDS):
             for out in outs:
                 remove_unfinished(Path(out))
-        main()
+        try:
+            main()
+        except BaseException:
+            # One worker's fault ends the stage while the others are in the middle of their files.
+            end_workers()
+            for out in outs:
+                remove_unfinished(Path(out))
+            raise

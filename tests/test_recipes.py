@@ -12,6 +12,7 @@ from faceseg.params import Params, read_params
 from faceseg.recipes import (
     Recipe,
     RecipeError,
+    begun_from,
     overrides,
     read_recipe,
     recipe_names,
@@ -59,6 +60,15 @@ def test_a_recipe_fits_its_dataset_and_builds_its_model(name: str) -> None:
     assert model.output_shape == (None, params.resize.size, params.resize.size, len(merge.classes))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_a_test_split(name: str) -> None:
+    """Of the dataset's own, or carved from its clips; otherwise the cache stage would refuse the recipe."""
+    params = described(name)
+    layout = catalog.load(params.dataset.name).layout
+    own = "test" in layout.splits or (layout.lists is not None and "test" in layout.lists.files)
+    assert own if params.split.by == "own" else params.split.test > 0
+
+
 def recipe(**params: Any) -> Recipe:
     words = dict.fromkeys(("title", "cost", "published", "note", "score", "machine", "commit"), "")
     return Recipe.model_validate({**words, "params": params})
@@ -76,6 +86,12 @@ def test_overrides_go_back_to_the_committed_values() -> None:
         "train.loss.dice=1.0",
     ]
     assert overrides(second, copy.deepcopy(second)) == []
+
+
+def test_a_start_of_this_machine_goes_over_the_recipe_s() -> None:
+    about = begun_from(recipe(model={"backbone": "vgg16"}), "../vgg-face")
+    values = recipe_values(about, shipped(), "data/published")
+    assert overrides(values, shipped()) == ["model.backbone='vgg16'", "model.init_from='../vgg-face'"]
 
 
 def test_every_kind_of_value_survives_dvc(tmp_path: Path) -> None:

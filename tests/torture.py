@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -77,13 +78,15 @@ class Watch:
 
     def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for root in self._roots:
-            paths = [root] if root.is_file() else root.rglob("*") if root.is_dir() else root.parent.glob(".*.tmp")
+            paths = [root, *root.parent.glob(f".{root.name}.*.tmp")]
+            # os.walk passes over folders that go while it looks; Path.rglob does not.
+            paths += [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
             for path in paths:
                 try:
                     status = path.stat()
                 except FileNotFoundError:  # it took its name in between
                     continue
-                if path.is_file():
+                if stat.S_ISREG(status.st_mode):
                     yield path.relative_to(self._folder).as_posix(), (status.st_size, status.st_mtime_ns)
 
 
@@ -174,8 +177,8 @@ class Torture:
         number = sum(self.count.kills.values())
         print(f"{number:3} {kind:8} {stage:9} {sum(watch.written.values()):>12,} bytes  {phase}", flush=True)
 
-    def let_through(self, stage: str) -> None:
-        """Run to a good end, past the orphan of a killed dvc, and compare."""
+    def let_through(self, stage: str) -> str:
+        """Run to a good end, past the orphan of a killed dvc, and compare; returns what dvc and the stage said."""
         until = time.monotonic() + LONG_SECONDS
         while True:
             done = subprocess.run(
@@ -191,7 +194,7 @@ class Torture:
             if "already running" not in done.stdout or time.monotonic() > until:
                 self.count.mismatches.append(f"{stage} did not go on: {done.stdout[-2000:]}")
                 print(self.count.mismatches[-1], flush=True)
-                return
+                return done.stdout
             self.count.refused += 1
             time.sleep(0.5)
         self.count.resumes += 1
@@ -204,6 +207,7 @@ class Torture:
         for name in wrong:
             self.count.mismatches.append(f"{stage}: {name}")
             print(f"    MISMATCH {stage}: {name}", flush=True)
+        return done.stdout
 
     def spoil(self, stage: str) -> None:
         """Make DVC hold the stage for changed, and forget what would skip the work; its outputs are there or not."""
@@ -212,8 +216,10 @@ class Torture:
         (self.path / "dvc.lock").write_text(head + name + other)
         for folder in (".dvc/cache/runs", ".faceseg/runs"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        if self.draw.random() < 0.5:
-            for out in self.outs[stage]:
+        all_of_them = self.draw.random() < 0.5
+        for out in self.outs[stage]:
+            # Without the record of what they were made of, outputs that are there are made anew over the old ones.
+            if all_of_them or out.startswith("data/origins/"):
                 path = self.path / out
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -110,7 +110,7 @@ def folder(
 @app.command()
 def models(
     architecture: str = typer.Option("all", help="One of them, or all."),
-    backbone: str = typer.Option("all", help="One encoder, or all: about a minute for each architecture."),
+    backbone: str = typer.Option("all", help="One encoder, or all: some minutes for each architecture."),
     size: int = typer.Option(256, help="Side of the picture in pixels."),
     classes: int = typer.Option(8, help="Classes of the merge."),
 ) -> None:
@@ -353,10 +353,11 @@ def verify_model(
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
     """Explain why two models differ: name what their bits depend on and what is not the same; 1 when they differ."""
-    from faceseg.verification.model import compare_models
+    from faceseg.params import read_params
+    from faceseg.verification.model import compare_models, trained_here
 
     try:
-        comparison = compare_models(models, _trained_here() if other is None else other)
+        comparison = compare_models(models, trained_here(read_params()) if other is None else other)
     except (ValueError, OSError) as error:
         _fail(str(error))
     if as_json:
@@ -365,20 +366,6 @@ def verify_model(
         comparison.show(Console())
     if not comparison.same:
         raise typer.Exit(1)
-
-
-def _trained_here() -> dict[str, Any]:
-    """All that the bits of a model would depend on that is trained here now."""
-    from faceseg.params import read_params
-    from faceseg.quiet import import_tensorflow
-
-    import_tensorflow()
-    from faceseg.training.initial import initial_folder
-    from faceseg.training.train import identity_of
-
-    params = read_params()
-    initial = initial_folder(params.model.init_from, Path.cwd())
-    return identity_of(Path("data/cache"), params.model, params.train, initial)
 
 
 @verify.command("data")

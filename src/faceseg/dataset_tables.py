@@ -18,7 +18,7 @@ from faceseg.store.splits import SPLITS
 
 
 def overview(folder: FolderParams, root: Path) -> Table:
-    """All datasets: pictures in their own splits, classes, merges, licence, and what is on this machine.
+    """All datasets: pictures in their own splits, classes, merges, licence in short, and what is on this machine.
 
     Args:
         folder: ``dataset.folder`` of params.yaml.
@@ -27,16 +27,16 @@ def overview(folder: FolderParams, root: Path) -> Table:
     table = Table()
     table.add_column("name", no_wrap=True)
     for heading in ("pictures", "classes", "merges", "licence", "on this machine"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")  # on a narrow terminal nothing is cut off
     for name in catalog.names():
         dataset = catalog.load(name, folder)
         table.add_row(
             name,
-            counts(dataset),
+            counts(dataset).replace(", ", "\n"),
             str(len(dataset.classes)),
-            ", ".join(dataset.merges),
-            dataset.licence,
-            here(dataset, root),
+            "\n".join(dataset.merges),
+            dataset.licence.split(";")[0],
+            here(dataset, root).replace("; ", "\n"),
         )
     return table
 
@@ -44,7 +44,7 @@ def overview(folder: FolderParams, root: Path) -> Table:
 def counts(dataset: Dataset) -> str:
     """Pictures with a mask in each split of the complete dataset."""
     if dataset.expected is None:
-        return "as params.yaml says" if dataset.name != catalog.FOLDER else "yours"
+        return "as you set it" if dataset.name != catalog.FOLDER else "yours"
     return ", ".join(f"{split} {count:,}" for split, count in dataset.expected.items())
 
 

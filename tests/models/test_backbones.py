@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -31,6 +32,32 @@ def test_names():
 def test_levels_have_their_strides(name):
     encoder = build_encoder(name, 96, (2, 4, 8, 16), None)
     assert [features.shape[1:3] for features in encoder.outputs] == [(48, 48), (24, 24), (12, 12), (6, 6)]
+
+
+# Keras calls the format of the files that are there to be downloaded "legacy".
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
+def test_downloaded_weights_are_taken_over(name, tmp_path, monkeypatch):
+    """All but the download: a file of another encoder's weights in the format that the library fetches."""
+    other = build_encoder(name, 96, (2, 4, 8, 16, 32), None)
+    other.save(tmp_path / "whole.h5")
+    with h5py.File(tmp_path / "whole.h5") as whole, h5py.File(tmp_path / "weights.h5", "w") as weights:
+        weights.attrs.update(whole["model_weights"].attrs)
+        for layer in whole["model_weights"]:
+            whole.copy(f"model_weights/{layer}", weights)
+    asked = []
+
+    def fetched(fname, origin, **options):
+        asked.append((fname, options["cache_subdir"]))
+        return str(tmp_path / "weights.h5")
+
+    monkeypatch.setattr(keras.utils, "get_file", fetched)
+    encoder = build_encoder(name, 96, (2, 4, 8, 16, 32), "imagenet")
+    assert len(asked) == 1
+    assert asked[0][1] == "models", "Keras' folder for them"
+    assert len(encoder.weights) == len(other.weights)
+    for weight, expected in zip(encoder.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(weight), np.asarray(expected))
 
 
 @pytest.mark.slow

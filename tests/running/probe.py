@@ -27,7 +27,7 @@ run("probe", main, ["out", "metrics/probe.json"])
 WRITES = """
     Path("out").mkdir(exist_ok=True)
     Path("out/whole").write_bytes(b"whole")
-    with atomic_write(Path("out/half")) as file:
+    with atomic_write(Path("out/half")) as file, atomic_write(Path("elsewhere/half")):
         file.write(b"half"); file.flush()
         Path("ready").touch()
         {wait}

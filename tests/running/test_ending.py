@@ -1,5 +1,6 @@
 """A stage that is told to end does so at once, with nothing left half written; a killed one leaves that to the next."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.running.probe import LONG, WRITES, Probe, below, gone, wait_until
@@ -34,7 +36,9 @@ def write(number):
         while not Path(f"working-{1 - number}").exists():
             time.sleep(0.02)
         Path("ready").touch()
-        time.sleep(600)
+        while True:
+            Path(f"beat-{number}").touch()
+            time.sleep(0.05)
 """
 WITHOUT_READY = WRITES.replace('        Path("ready").touch()\n', "")
 IN_A_STEP = WITHOUT_READY.format(
@@ -100,12 +104,50 @@ def test_its_workers_end_with_it(tmp_path: Path) -> None:
     workers = below(process.pid)
     assert len(workers) >= 2
     assert len(probe.unfinished()) == 2
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)  # so that it cannot see by itself that the stage has ended
     process.terminate()
-    _, said = process.communicate(timeout=LONG)
+    try:
+        _, said = process.communicate(timeout=LONG)
+    finally:
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGCONT)
     assert process.returncode == 143
     assert "Traceback" not in said
     assert probe.unfinished() == []
     assert all(gone(worker) for worker in workers)
+
+
+def test_a_fault_in_one_worker_leaves_nothing_of_the_others_half_written(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(
+        TASK.replace("while True:", "if number: raise ValueError('no room')\n        while True:")
+    )
+    probe = Probe(tmp_path, WORKERS)
+    process = probe.start()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 1
+    assert "no room" in said
+    assert "Traceback" not in said
+    assert probe.unfinished() == []
+
+
+def test_workers_leave_ctrl_c_to_the_stage(tmp_path: Path) -> None:
+    """A terminal sends it to them too; each would say so in a traceback of its own."""
+    (tmp_path / "task.py").write_text(TASK)
+    process = Probe(tmp_path, WORKERS).start()
+    for worker in below(process.pid):
+        worker.send_signal(signal.SIGINT)
+    beats = [tmp_path / f"beat-{number}" for number in range(2)]
+    for beat in beats:
+        wait_until(beat.exists, "a worker did not begin")
+        beat.unlink()
+    for beat in beats:
+        wait_until(beat.exists, "a worker has ended")
+    process.terminate()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 143
+    assert "Traceback" not in said
 
 
 def test_the_workers_of_a_killed_stage_end_and_the_next_run_removes_what_was_half_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from faceseg.params import MergeParams, ResizeParams
 from faceseg.sources import catalog
 from faceseg.sources.archive import Archive
 from faceseg.sources.members import write_digests
-from faceseg.store import cached_rows, merged, resized
+from faceseg.store import cached_rows, growing, merged, resized
 from faceseg.store.cached import Description, write_cache
 from faceseg.store.growing import worth_starting
 from faceseg.store.merged import write_merged
@@ -259,3 +259,29 @@ def test_records_that_are_none_are_none(tmp_path: Path, content: bytes) -> None:
     assert read_origins(tmp_path / "origins.csv") == []
     assert read_origins(tmp_path / "nowhere.csv") == []
     assert read_origins(None) == []
+
+
+def test_a_killed_build_leaves_the_next_one_less_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at the tenth of fourteen pictures: the packs that were whole by then are not made again."""
+    clips = {f"{number:04d}": number for number in range(1, 8)}
+    for root in ("whole", "killed"):
+        download(tmp_path / root, clips)
+    expected = run_stages(tmp_path / "whole")
+    made: list[str] = []
+    really = resized._made
+
+    def until_the_tenth(content: bytes, mask: bytes, source: resized._Source, params: ResizeParams) -> growing.Made:
+        made.append(source.id)
+        if len(made) == 10:
+            raise KeyboardInterrupt
+        return really(content, mask, source, params)
+
+    monkeypatch.setattr(growing, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(resized, "_made", until_the_tenth)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(tmp_path / "killed")
+    assert not (tmp_path / "killed" / "resized" / "index.csv").exists()
+    before = set(made[:8])  # the ninth's pack, at two pictures a clip, was not whole
+    assert run_stages(tmp_path / "killed") == expected
+    assert before.isdisjoint(made[10:])
+    assert len(made[10:]) == 14 - 8

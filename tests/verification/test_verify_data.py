@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from faceseg.cli import app
@@ -92,7 +93,7 @@ def test_sound_data_pass(tmp_path: Path, sound: Files) -> None:
     report = verified(tmp_path, sound)
     assert report.findings == []
     assert report.passed(strict=True)
-    assert (report.pictures, report.unlabelled, report.pixels) == (8, 0, {})
+    assert (report.pictures, report.unlabelled, report.pixels) == (8, [], {})
 
 
 def orange(files: Files) -> None:
@@ -295,6 +296,16 @@ def test_the_command_speaks_to_people_and_to_programs(workspace: Path, sound: Fi
     assert "data/raw/dataset.zip is not there" in run.stderr
 
 
+def test_pictures_without_a_mask_are_named() -> None:
+    report = Report("tiny", 5, ["test-1", "test-2", "test-3"], [], {})
+    assert report.to_dict(strict=True)["without_mask_as_expected"] == ["test-1", "test-2", "test-3"]
+    console = Console(width=200)
+    with console.capture() as capture:
+        report.show(console, 2)
+    assert "without a mask, as expected: test-1, test-2 and 1 more\n" in capture.get()
+    assert "tiny: 5 pictures with a mask, 3 without one as expected, 0 faults, 0 notes" in capture.get()
+
+
 def test_notes_fail_when_asked_to(workspace: Path, sound: Files) -> None:
     sound[IMAGE] = image(0, "PNG")
     archive(workspace, sound)
@@ -319,4 +330,4 @@ def test_the_label_of_another_size_in_fasseg_multipose() -> None:
     [wrong] = [f for f in report.findings if f.kind == "other size"]
     assert wrong.where == "test-personne15248+0+30"
     assert "is 373 x 512, expected the 366 x 512 of its image" in wrong.detail
-    assert (report.pictures, report.unlabelled) == (91, 14)
+    assert (report.pictures, len(report.unlabelled)) == (91, 14)

@@ -21,7 +21,7 @@ from faceseg.running.parent import OrphanedError, Parent
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_SECONDS = 1.0  # between two looks at the dvc process
-_WORKERS_SECONDS = 1.0  # until killed workers are gone
+_WORKERS_SECONDS = 2.0  # until killed workers are gone
 
 
 class Ending:
@@ -76,7 +76,7 @@ class Ending:
         self.begun.set()
         _say(message)
         stop_writing()
-        _end_workers()
+        end_workers()
         for out in self._outs:
             with contextlib.suppress(OSError):  # the next run tries again
                 remove_unfinished(out)
@@ -90,7 +90,7 @@ def _say(message: str) -> None:
         os.write(2, f"{shown}\n{message}\n".encode())
 
 
-def _end_workers() -> None:
+def end_workers() -> None:
     """All processes below this one but joblib's tracker, which removes semaphores and folders once we are gone."""
     workers = []
     for process in psutil.Process().children(recursive=True):

@@ -4,6 +4,7 @@ A pack whose pictures are all the same is hashed and left alone; of one that has
 copied. A pack is one task of a worker, which holds one picture at a time.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ import joblib
 from faceseg.files import sha256
 from faceseg.progress import track
 from faceseg.running.workers import processes
-from faceseg.store.origins import Origin, file_digests, read_origins, sound
+from faceseg.store.origins import Origin, file_digests, read_origins, sound, write_origins
 from faceseg.store.packs import PackReader, PackWriter, pack_path
 
 PICTURES_A_PROCESS = 64  # about as many are made in the time in which a process starts
+NOTE_SECONDS = 15.0  # between two notes of what has been made
 
 Source = TypeVar("Source")
 Consumed = TypeVar("Consumed", contravariant=True)
@@ -95,8 +97,13 @@ def write_packs(
             jobs.append(joblib.delayed(_write_pack)(pack, items, known, maker))
     to_make = sum(map(len, wanted.values())) - reused
     parallel = processes(worth_starting(workers, to_make), return_as="generator_unordered")
+    noted = time.monotonic()
     for records in track(parallel(jobs), len(jobs), label):
         done += records
+        if origins is not None and time.monotonic() - noted >= NOTE_SECONDS:
+            # Killed from here on, it leaves the next run less to do.
+            write_origins(origins, {**earlier, **{record.id: record for record in done}}.values())
+            noted = time.monotonic()
     return done
 
 

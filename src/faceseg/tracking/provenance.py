@@ -42,6 +42,8 @@ def run_tags(checkout: Path) -> dict[str, str]:
     commit = _git(checkout, "rev-parse", "HEAD")
     changes = _git(checkout, "status", "--porcelain", "--", ".", *_OUTPUTS)
     if commit is not None and changes is not None:
+        # With these MLflow shows the commit as the run's source.
+        tags |= {"mlflow.source.name": "stages/train.py", "mlflow.source.type": "LOCAL"}
         tags["mlflow.source.git.commit"] = commit
         tags["git.dirty"] = "true" if changes else "false"
     return tags

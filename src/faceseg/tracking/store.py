@@ -69,9 +69,9 @@ class Store:
             for name in ("mlflow", "alembic"):
                 # They tell of every table that they make.
                 logging.getLogger(name).setLevel(logging.WARNING)
-            client = mlflow.MlflowClient(tracking_uri=self._uri)
             with self.lock():
-                # The first call makes the tables; two processes doing so at once would crash.
+                # Whichever of these comes first makes the tables; two processes doing so at once would crash.
+                client = mlflow.MlflowClient(tracking_uri=self._uri)
                 client.search_experiments(max_results=1)
             self._client = client
 

@@ -60,8 +60,7 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
     if folder is None:
         return
     description = _describe(folder)
-    if sha256(folder / "model.weights.h5") != description["weights_sha256"]:
-        raise ValueError(f"model.init_from: {folder / 'model.weights.h5'} is not the file that model.json describes")
+    _checked_weights(folder, description)
     if description["backbone"] != params.backbone:
         raise ValueError(
             f"model.init_from: the model in {folder} has the encoder {description['backbone']}, and model.backbone is "
@@ -106,16 +105,25 @@ def _describe(folder: Path) -> Mapping[str, Any]:
     return description
 
 
+def _checked_weights(folder: Path, description: Mapping[str, Any]) -> Path:
+    """The weights, which are not read unless they are those of the description."""
+    weights = folder / "model.weights.h5"
+    if sha256(weights) != description["weights_sha256"]:
+        raise ValueError(f"model.init_from: {weights} is not the file that model.json describes")
+    return weights
+
+
 def _read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The weights in ``folder``: of its encoder, and of what follows it where there is anything."""
     description = _describe(folder)
+    weights = _checked_weights(folder, description)
     if description.get("holds") == ENCODER:
         encoder = build_encoder(description["backbone"], description["size"], (DEEPEST,), None)
-        encoder.load_weights(folder / "model.weights.h5")
+        encoder.load_weights(weights)
         return _of_encoder(encoder), {}
     theirs = ModelParams(**{**description["params"], "encoder_weights": None})
     source = build_model(theirs, description["size"], len(description["classes"]))
-    source.load_weights(folder / "model.weights.h5")
+    source.load_weights(weights)
     return _parts(source)
 
 

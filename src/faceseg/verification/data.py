@@ -52,9 +52,9 @@ def verify_data(
         with Archive(raw) as archive:
             pairing = pair_archive(archive, dataset)
     except ArchiveError as error:
-        return Report(dataset.name, 0, 0, [Finding("fault", "refused archive", raw.name, str(error))], {})
+        return Report(dataset.name, 0, [], [Finding("fault", "refused archive", raw.name, str(error))], {})
     except ValueError as error:
-        return Report(dataset.name, 0, 0, [Finding("fault", "another layout", raw.name, str(error))], {})
+        return Report(dataset.name, 0, [], [Finding("fault", "another layout", raw.name, str(error))], {})
     examined = _examine_all(raw, dataset, merge, pairing.samples, workers)
     findings = [Finding("fault", orphan.kind, orphan.id, orphan.detail) for orphan in pairing.orphans]
     findings += [finding for seen in examined for finding in seen.findings]
@@ -62,8 +62,9 @@ def verify_data(
     findings += _never(examined, dataset, merge)
     findings += _between_splits(examined, merge, split, limit)
     foreign: Counter[str] = sum((seen.foreign for seen in examined), Counter())
-    pictures, unlabelled = len(pairing.samples), len(pairing.unlabelled)
-    return Report(dataset.name, pictures, unlabelled, sorted(findings), dict(sorted(foreign.items())))
+    return Report(
+        dataset.name, len(pairing.samples), pairing.unlabelled, sorted(findings), dict(sorted(foreign.items()))
+    )
 
 
 def _examine_all(

@@ -26,11 +26,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings, faults first; ``pixels``: how many of each id or colour have no class."""
+    """All findings, faults first.
+
+    ``pictures``: those with a mask. ``unlabelled``: those that the description expects to have none. ``pixels``: how
+    many of each id or colour have no class.
+    """
 
     dataset: str
     pictures: int
-    unlabelled: int
+    unlabelled: list[str]
     findings: list[Finding]
     pixels: dict[str, int]
 
@@ -46,7 +50,8 @@ class Report:
             "passed": self.passed(strict),
             "dataset": self.dataset,
             "pictures": self.pictures,
-            "unlabelled": self.unlabelled,
+            "unlabelled": len(self.unlabelled),
+            "without_mask_as_expected": self.unlabelled,
             "faults": self.count("fault"),
             "notes": self.count("note"),
             "totals": dict(sorted(Counter(finding.kind for finding in self.findings).items())),
@@ -72,7 +77,11 @@ class Report:
             yield f"{finding.severity}: {finding.where}: {finding.kind}: {finding.detail}"
         if len(shown) < len(self.findings):
             yield f"and {len(self.findings) - len(shown)} more; --all shows them, --json as well"
+        if self.unlabelled:
+            named = self.unlabelled if most is None else self.unlabelled[:most]
+            more = f" and {len(self.unlabelled) - len(named)} more" if len(named) < len(self.unlabelled) else ""
+            yield f"without a mask, as expected: {', '.join(named)}{more}"
         yield (
-            f"{self.dataset}: {self.pictures} pictures with a mask, {self.unlabelled} without one as expected, "
+            f"{self.dataset}: {self.pictures} pictures with a mask, {len(self.unlabelled)} without one as expected, "
             f"{self.count('fault')} faults, {self.count('note')} notes"
         )

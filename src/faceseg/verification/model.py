@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from faceseg.files import read_json
+from faceseg.params import Params
 from faceseg.training.checkpoint import differing
 
 DESCRIPTION = "model.json"
@@ -80,6 +81,23 @@ def compare_models(folder: Path, other: Path | Mapping[str, Any]) -> Comparison:
         same_weights = mine["weights_sha256"] == theirs["weights_sha256"]
         return Comparison(str(folder), str(other), same_weights, _differences(mine["made_from"], theirs["made_from"]))
     return Comparison(str(folder), "trained here now", None, _differences(mine["made_from"], other))
+
+
+def trained_here(params: Params) -> dict[str, Any]:
+    """All that the bits of a model would depend on that is trained on this machine now, with these parameters.
+
+    Raises:
+        ValueError: model.init_from names no model.
+        OSError: there is no cache to train on.
+    """
+    from faceseg.quiet import import_tensorflow
+
+    import_tensorflow()
+    from faceseg.training.initial import initial_folder
+    from faceseg.training.train import identity_of
+
+    initial = initial_folder(params.model.init_from, Path.cwd())
+    return identity_of(Path("data/cache"), params.model, params.train, initial)
 
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Difference]:
