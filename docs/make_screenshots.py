@@ -23,7 +23,7 @@ from faceseg.tracking.store import Store, experiment_name, tracking_uri
 ROOT = Path(__file__).parents[1]
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 PATIENCE_MS = 300_000
-PANEL_MS = 60_000
+PANEL_MS = 30_000
 QUALITY = 80
 REPORTS = {"light": (1280, 1500), "dark": (390, 1800)}  # colour scheme: width and height in pixels
 WITHOUT_PICTURES = "#samples, #samples ~ .legend, .sample, #samples + p { display: none !important; }"
@@ -102,7 +102,7 @@ def _opened(browser: Browser, address: str) -> Page:
 
 
 def _wait_for_curves(page: Page, lines: int) -> None:
-    page.locator(".js-plotly-plot .scatterlayer .trace").nth(lines - 1).wait_for()
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(lines - 1).wait_for(state="attached")
 
 
 if __name__ == "__main__":
