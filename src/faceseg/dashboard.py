@@ -200,7 +200,8 @@ def serve(store: str, port: int) -> "Iterator[subprocess.Popen[bytes]]":
     # A session of its own, so that its workers end with it.
     server = subprocess.Popen(
         [*command, "--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"],
-        env={"MLFLOW_DISABLE_TELEMETRY": "true", **os.environ},
+        # Its background jobs are for language models: a dozen more processes, of no use here.
+        env={"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ},
         stdout=sys.__stderr__,
         start_new_session=True,
     )

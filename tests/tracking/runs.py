@@ -150,11 +150,13 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}", "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        # Its background jobs are for language models, a dozen processes.
+        kept |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                env=kept,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
