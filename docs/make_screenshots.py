@@ -11,11 +11,10 @@ import io
 import shutil
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from faceseg import dashboard
 from faceseg.tracking.store import Store, experiment_name, tracking_uri
@@ -23,7 +22,6 @@ from faceseg.tracking.store import Store, experiment_name, tracking_uri
 ROOT = Path(__file__).parents[1]
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 PATIENCE_MS = 300_000
-PANEL_MS = 30_000
 QUALITY = 80
 REPORTS = {"light": (1280, 1500), "dark": (390, 1800)}  # colour scheme: width and height in pixels
 WITHOUT_PICTURES = "#samples, #samples ~ .legend, .sample, #samples + p { display: none !important; }"
@@ -91,13 +89,11 @@ def mlflow(browser: Browser, repository: Path, without_pictures: bool) -> dict[s
 
 
 def _opened(browser: Browser, address: str) -> Page:
-    """A page of MLflow without the panel of an assistant, which opens by itself over a third of it."""
+    """A page of MLflow without the panel of an assistant, which opens by itself on a browser's first visit."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(PATIENCE_MS)
+    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
     page.goto(address)
-    panel = page.get_by_text("MLflow Assistant", exact=True).locator("xpath=ancestor::*[count(.//button) >= 3][1]")
-    with suppress(TimeoutError):
-        panel.get_by_role("button").nth(2).click(timeout=PANEL_MS)
     return page
 
 
