@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faceseg.files import read_json
+from faceseg.store.shards import Cache
 
 WORKSPACE = "workspace"  # what DVC calls a run that is no experiment
 # Written by the very run whose changes are looked for.
@@ -65,7 +66,11 @@ def cache_datasets(cache: Path, raw: Path, splits: Sequence[str]) -> list[dict[s
         cache: folder of the cache stage. A split's ``digest`` covers its shards' hashes, and so every pixel.
         raw: folder of the download stage; its archive's hash is named where it is there.
         splits: names, which are also MLflow's contexts.
+
+    Raises:
+        MissingInputError: the cache is not there, or not complete.
     """
+    Cache.open(cache)
     manifest = read_json(cache / "cache.json")
     source = raw / "source.json"
     archive = read_json(source).get("sha256") if source.exists() else None

@@ -29,7 +29,7 @@ SETTINGS = (
 
 
 def prepare(seed: int, precision: str, deterministic: bool) -> None:
-    """Seed every generator, set Keras' dtype policy and, where asked for, TensorFlow's determinism.
+    """Forget earlier models, seed every generator, set Keras' dtype policy and, if wanted, TensorFlow's determinism.
 
     Args:
         seed: for initial weights. Order, augmentation and dropout have their own keys, derived from it in the loop.
@@ -38,6 +38,9 @@ def prepare(seed: int, precision: str, deterministic: bool) -> None:
     """
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+    # Layers that nobody named are numbered, and a weights file holds their names: they count from one again, or its
+    # bytes would depend on the models that this process built before.
+    keras.backend.clear_session()
     keras.utils.set_random_seed(seed % 2**32)
     keras.mixed_precision.set_dtype_policy(precision)
     if deterministic:
