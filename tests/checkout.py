@@ -67,12 +67,18 @@ class Repository:
     def clone(self, path: Path) -> "Repository":
         """A clone by git, with DVC state of its own and so without any of this one's data."""
         self.run("git", "clone", "--quiet", str(self.path), str(path))
-        return Repository.at(path, path.parent / f"site-cache-{path.name}")
+        return self._beside(path)
 
     def copy(self, path: Path) -> "Repository":
         """All of it in another folder, as `cp -r` makes it."""
         shutil.copytree(self.path, path, symlinks=True)
-        return Repository.at(path, path.parent / f"site-cache-{path.name}")
+        return self._beside(path)
+
+    def _beside(self, path: Path) -> "Repository":
+        """The one at ``path``, in this one's environment but for DVC's state."""
+        there = Repository.at(path, path.parent / f"site-cache-{path.name}")
+        there.environment = {**self.environment, "DVC_SITE_CACHE_DIR": there.environment["DVC_SITE_CACHE_DIR"]}
+        return there
 
     def commit(self, message: str) -> str:
         """Commit everything that git does not ignore; returns the commit."""

@@ -44,4 +44,6 @@ def _message(model: keras.Model, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    print(json.dumps(main(Path(sys.argv[1]))), flush=True)
+    # HDF5 falls over the file that it could not finish when a process ends in the usual way; all is said by then.
+    os._exit(0)

@@ -28,7 +28,7 @@ AT_ONCE = [
     ("resize", 40 * KB, "no room on the disk for data/resized: resize needs about"),
     ("cache", 200 * KB, "no room on the disk for data/cache: the cache needs about"),
     ("train", 20_000 * KB, "and models: this training needs about"),
-    ("evaluate", 60 * KB, "no room on the disk for reports: the evaluation needs about"),
+    ("evaluate", 40 * KB, "no room on the disk for reports: the evaluation needs about"),
 ]
 # Enough for the estimate; or the file that fills the disk as it appears.
 MIDWAY = [
@@ -78,17 +78,3 @@ def test_weights_are_written_whole_or_the_old_ones_stay(tmp_path: Path) -> None:
     assert midway.startswith(f"no room on the disk for {disk}/models/model.weights.h5: ")
     assert said["old is whole"]
     assert said["left"] == ["model.weights.h5"]
-
-
-def test_where_dvc_itself_has_no_room_for_its_copy_the_stage_runs_once_more(
-    repository: Repository, tmp_path: Path
-) -> None:
-    """The archive fits, and DVC's cache, which takes as much again, does not; no `dvc commit` is needed."""
-    room = (repository.path / "data/raw/dataset.zip").stat().st_size * 5 // 4
-    arguments = (str(repository.path), "download", str(room), "--again")
-    said = on_small_disk(tmp_path / "disk", 300, "tests.full_disk_stage", *arguments)
-    assert said["code"] != 0
-    assert "files in data/raw/dataset.zip" in said["failed"], "the stage itself ended well"
-    assert "No space left on device" in said["failed"]
-    assert "Running stage 'download'" in said["again"]
-    assert said["mismatches"] == []

@@ -69,6 +69,8 @@ class Store:
             for name in ("mlflow", "alembic"):
                 # They tell of every table that they make.
                 logging.getLogger(name).setLevel(logging.WARNING)
+            # A database that fails, on a full disk say, is said in one line by whoever asked, not in pages here.
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             with self.lock():
                 # Whichever of these comes first makes the tables; two processes doing so at once would crash.
                 client = mlflow.MlflowClient(tracking_uri=self._uri)
