@@ -24,7 +24,8 @@ from faceseg.training.initial import ENCODER
 
 BACKBONE = "vgg16"
 SIZE = 224  # what the network was trained on; its convolutions take any size
-PUBLISHED_MD5 = "3d6cd504bf9c98af4a561aad059565d1"  # of vgg-face.mat, as MatConvNet's page of pretrained models has it
+# Of vgg-face.mat, as MatConvNet's page of pretrained models has it.
+PUBLISHED_MD5 = "3d6cd504bf9c98af4a561aad059565d1"  # pragma: allowlist secret
 MEAN = (129.1863, 104.7624, 93.5940)  # R, G, B, as Oxford's demonstration subtracts them
 LICENCE = "non-commercial, see https://www.robots.ox.ac.uk/~vgg/software/vgg_face/"
 CONVOLUTIONS = [

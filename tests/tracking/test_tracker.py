@@ -138,9 +138,8 @@ def test_another_store_gets_the_whole_run(root: Path, empty_database: Path, monk
 def test_a_server_that_is_down_costs_one_warning_and_sync_delivers_once(
     root: Path, told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(
-        "MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9"
-    )  # the discard port: nothing answers  # pragma: allowlist secret
+    address = "http://me:s3cret@127.0.0.1:9"  # the discard port: nothing answers  # pragma: allowlist secret
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     tracker = train(root, "model")
     out = capsys.readouterr().out
     assert out.count("did not take the run (NoAnswerError: the server cannot be reached)") == 1
