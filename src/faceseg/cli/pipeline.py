@@ -21,6 +21,11 @@ def check() -> None:
 
 
 def check_params(params: Any) -> None:
+    """Find the dataset, its merge and source, and build the model, as the stages will.
+
+    Raises:
+        ValueError, OSError: one of them will not do; the message says which and how to mend it.
+    """
     from faceseg.quiet import import_tensorflow
     from faceseg.sources import catalog
     from faceseg.sources.fetch import check_source
