@@ -40,6 +40,15 @@ def write(number):
             Path(f"beat-{number}").touch()
             time.sleep(0.05)
 """
+# Files to remove that take longer than the interpreter needs to end, and a main thread that ends at the first of them.
+RUNS_OUT = """
+    Path("out").mkdir(exist_ok=True)
+    for number in range(20_000):
+        Path(f"out/.{number:05d}.tmp").touch()
+    Path("ready").touch()
+    while Path("out/.00000.tmp").exists():
+        time.sleep(0.001)
+"""
 WITHOUT_READY = WRITES.replace('        Path("ready").touch()\n', "")
 IN_A_STEP = WITHOUT_READY.format(
     wait="""import tensorflow as tf
@@ -94,6 +103,17 @@ def test_tensorflow_does_not_hold_it_up(tmp_path: Path, body: str) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=LONG)
     assert process.returncode == 130
+    assert probe.unfinished() == []
+
+
+def test_what_the_main_thread_comes_to_meanwhile_does_not_count(tmp_path: Path) -> None:
+    """It may run to its end while the stage is being ended; the exit code and the clearing up are the signal's."""
+    probe = Probe(tmp_path, RUNS_OUT)
+    process = probe.start()
+    process.terminate()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 143
+    assert "Traceback" not in said
     assert probe.unfinished() == []
 
 
