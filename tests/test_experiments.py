@@ -55,16 +55,21 @@ def wait_for_queue(repository: Repository) -> dict[str, str]:
     raise AssertionError(f"the queue did not end: {states}")
 
 
-def test_an_experiment_runs_what_it_changes_and_is_named_in_mlflow(repository: Repository) -> None:
-    output = repository.run("dvc", "exp", "run", "--name", "bold", "--set-param", "train.learning_rate=0.01")
-    assert [stage for stage in STAGES if f"Running stage '{stage}'" in output] == ["train", "evaluate"]
+def mlflow_runs(repository: Repository) -> list[list[str]]:
+    """Name, tag ``dvc.exp`` and status of every run."""
     code = (
         "import mlflow, json; c = mlflow.MlflowClient('sqlite:///mlflow.db')\n"
         "runs = c.search_runs([c.get_experiment_by_name('faceseg').experiment_id])\n"
         "print(json.dumps([[r.info.run_name, r.data.tags['dvc.exp'], r.info.status] for r in runs]))"
     )
-    runs = json.loads(repository.run(sys.executable, "-W", "ignore", "-c", code).splitlines()[-1])
-    assert ["bold", "bold", "FINISHED"] in runs
+    runs: list[list[str]] = json.loads(repository.run(sys.executable, "-W", "ignore", "-c", code).splitlines()[-1])
+    return runs
+
+
+def test_an_experiment_runs_what_it_changes_and_is_named_in_mlflow(repository: Repository) -> None:
+    output = repository.run("dvc", "exp", "run", "--name", "bold", "--set-param", "train.learning_rate=0.01")
+    assert [stage for stage in STAGES if f"Running stage '{stage}'" in output] == ["train", "evaluate"]
+    assert ["bold", "bold", "FINISHED"] in mlflow_runs(repository)
 
 
 def test_show_has_few_columns_and_all_that_changed(repository: Repository) -> None:
@@ -100,6 +105,8 @@ def test_a_grid_is_queued_and_runs_the_code_and_parameters_that_it_was_queued_wi
     assert [rows[name]["model.architecture"] for name in chosen] == ["pspnet", "pspnet", "deeplabv3plus"]
     assert [rows[name]["train.seed"] for name in chosen] == ["0", "1", "1"]
     assert [float(rows[name]["train.learning_rate"]) for name in chosen] == [0.01, 0.01, 0.001]
+    named = [[name, name, "FINISHED"] for name in chosen]
+    assert sorted(run for run in mlflow_runs(repository) if run[0] in chosen) == sorted(named)
 
 
 def test_diff_tells_two_experiments_apart(repository: Repository) -> None:

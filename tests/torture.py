@@ -42,7 +42,7 @@ SETTINGS = {
 }
 # Changes of files that are seen before a kill, at most: about as many as an undisturbed stage shows.
 CHANGES = {"download": 40, "merge": 25, "resize": 25, "cache": 12, "train": 4, "evaluate": 5}
-CHAIN = {"train": 4}  # kills before a run is let through; of the other stages two
+CHAIN = {"train": 6}  # kills before a run is let through; of the other stages two
 LOOK_SECONDS = 0.01
 LONG_SECONDS = 600.0  # no step takes so long, on any machine
 UNFINISHED = re.compile(r"(^|/)\.[^/]*\.tmp(/|$)")
@@ -254,8 +254,8 @@ def _stage_process(dvc: subprocess.Popen[bytes], stage: str) -> psutil.Process |
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--kills", type=int, default=9, help="of each stage but train")
-    arguments.add_argument("--train-kills", type=int, default=21, help="of train, after its first epoch")
+    arguments.add_argument("--kills", type=int, default=8, help="of each stage but train")
+    arguments.add_argument("--train-kills", type=int, default=20, help="of train, after its first epoch")
     given = arguments.parse_args()
     began, used = time.monotonic(), os.times()
     with tempfile.TemporaryDirectory() as scratch:
