@@ -1,6 +1,7 @@
 """A stage of a few lines in a folder of its own, run as the real ones are: what tests of its ending share."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+
+from faceseg.running.ending import SIGNALS
 
 ROOT = Path(__file__).parents[2]
 LONG = 120.0  # seconds that a loaded machine is given; nothing here takes one when it works
@@ -53,6 +56,7 @@ class Probe:
             cwd=self.folder,
             env=self.environment,
             start_new_session=True,
+            preexec_fn=_hear_signals,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,6 +70,12 @@ class Probe:
 
     def unfinished(self) -> list[Path]:
         return list(self.folder.rglob(".*.tmp"))
+
+
+def _hear_signals() -> None:
+    """In the child: a test run in the background was told to ignore Ctrl-C, and would hand that on."""
+    for kind in SIGNALS:
+        signal.signal(kind, signal.SIG_DFL)
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
