@@ -16,6 +16,7 @@ from PIL import Image
 
 from faceseg import dashboard
 from tests.browser import chromium
+from tests.running.probe import LONG, hear_signals
 
 PATIENCE_MS = 480_000
 EPOCHS = 3
@@ -87,14 +88,16 @@ def ui(tmp_path: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     with socket.create_server((dashboard.HOST, 0)) as probe:
         port = probe.getsockname()[1]
     command = [str(Path(sys.executable).with_name("faceseg")), "ui", "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=hear_signals
+    )
     assert process.stdout is not None
     try:
         yield process, process.stdout.readline().strip()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait()
+            process.wait(timeout=LONG)
         process.stdout.close()
 
 
@@ -128,6 +131,6 @@ def test_the_dashboard_in_a_browser(ui: "tuple[subprocess.Popen[str], str]") -> 
         page.wait_for_function("[...document.images].some(i => i.naturalWidth == 160 && i.naturalHeight == 40)")
     server = where.split("/#")[0].rsplit(":", 1)[1]
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
+    assert process.wait(timeout=LONG) == 0
     with socket.create_server((dashboard.HOST, int(server))):
         pass

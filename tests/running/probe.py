@@ -56,7 +56,7 @@ class Probe:
             cwd=self.folder,
             env=self.environment,
             start_new_session=True,
-            preexec_fn=_hear_signals,
+            preexec_fn=hear_signals,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -72,7 +72,7 @@ class Probe:
         return list(self.folder.rglob(".*.tmp"))
 
 
-def _hear_signals() -> None:
+def hear_signals() -> None:
     """In the child: a test run in the background was told to ignore Ctrl-C, and would hand that on."""
     for kind in SIGNALS:
         signal.signal(kind, signal.SIG_DFL)
