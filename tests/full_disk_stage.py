@@ -12,8 +12,14 @@ from tests.small_disk import fill, fill_once
 from tests.torture import Torture
 
 
-def main(disk: Path, source: Path, stage: str, leave: str, again: bool) -> dict[str, Any]:
-    """``leave``: bytes, or the pattern of a file whose appearance fills the disk. ``again``: then run it with room."""
+def main(disk: Path, source: Path, stage: str, leave: str, options: list[str]) -> dict[str, Any]:
+    """One stage on the full disk, and with some options once more.
+
+    Args:
+        leave: bytes, or the pattern of a file whose appearance fills the disk.
+        options: ``--uncached``: DVC's cache has none of the outputs yet. ``--commit``: ``dvc commit -f`` of the stage,
+            once there is room. ``--again``: then ``dvc repro`` of it.
+    """
     shutil.copytree(source, disk / "repository", symlinks=True)
     repository = Repository.at(disk / "repository", source.parent / "site-cache-small")
     torture = Torture(repository, seed=0)
@@ -21,6 +27,8 @@ def main(disk: Path, source: Path, stage: str, leave: str, again: bool) -> dict[
         path = repository.path / out
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     torture.spoil(stage)
+    if "--uncached" in options:
+        shutil.rmtree(repository.path / ".dvc/cache/files")
     if leave.isdigit():
         fill(disk, int(leave))
     else:
@@ -35,12 +43,14 @@ def main(disk: Path, source: Path, stage: str, leave: str, again: bool) -> dict[
     )
     unfinished = [str(path) for path in repository.path.glob("[!.]*/**/.*.tmp")]
     said = {"code": failed.returncode, "failed": failed.stdout, "unfinished": unfinished}
-    if again:
+    if "--again" in options:
         (disk / "filler").unlink()
+        if "--commit" in options:
+            repository.run("dvc", "commit", "-f", stage)
         said["again"] = torture.let_through(stage)
         said["mismatches"] = torture.count.mismatches
     return said
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5], "--again" in sys.argv)))
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5], sys.argv[5:])))

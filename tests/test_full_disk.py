@@ -78,3 +78,19 @@ def test_weights_are_written_whole_or_the_old_ones_stay(tmp_path: Path) -> None:
     assert midway.startswith(f"no room on the disk for {disk}/models/model.weights.h5: ")
     assert said["old is whole"]
     assert said["left"] == ["model.weights.h5"]
+
+
+@pytest.mark.parametrize(("options", "runs"), [([], 1), (["--commit"], 0)], ids=["repro", "commit"])
+def test_where_dvc_itself_has_no_room_for_its_copy_nothing_is_lost(
+    repository: Repository, tmp_path: Path, options: list[str], runs: int
+) -> None:
+    """The archive fits, and DVC's copy of it does not; `dvc commit -f download` saves the second run."""
+    room = (repository.path / "data/raw/dataset.zip").stat().st_size * 5 // 4
+    arguments = (str(repository.path), "download", str(room), "--uncached", "--again", *options)
+    said = on_small_disk(tmp_path / "disk", 300, "tests.full_disk_stage", *arguments)
+    assert "no room on the disk" not in said["failed"], "the stage itself ended well"
+    # No word of the exit code: for a folder that the lock file knows, DVC's is 0 all the same.
+    assert "failed to transfer" in said["failed"]
+    assert "No space left on device" in said["failed"]
+    assert said["again"].count("Running stage 'download'") == runs
+    assert said["mismatches"] == []
