@@ -183,6 +183,7 @@ class Augment(Section):
     brightness: Fraction
     contrast: Fraction
     saturation: Annotated[float, Field(ge=0, le=1)]
+    background: Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainParams(Section):

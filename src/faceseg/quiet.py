@@ -7,12 +7,15 @@ as an error. ``TF_CPP_MIN_LOG_LEVEL=0`` shows everything.
 import os
 import sys
 
+from faceseg.running.memory import keep_freed_memory
+
 
 def import_tensorflow() -> None:
     """Import TensorFlow with standard error closed, unless ``TF_CPP_MIN_LOG_LEVEL`` asks to hear it.
 
-    An exception of the import itself is raised as ever.
+    From here the process keeps the memory that it frees. An exception of the import itself is raised as ever.
     """
+    keep_freed_memory()
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         return
     sys.stderr.flush()

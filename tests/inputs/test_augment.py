@@ -14,9 +14,19 @@ from faceseg.params import Augment
 
 SIDE = 32
 LUMA = [0.299, 0.587, 0.114]
-CLASSES = 5
-OFF = {"flip": 0, "rotate": 0, "scale": 0, "shift": 0, "brightness": 0, "contrast": 0, "saturation": 0}
-ALL = {"flip": 0.5, "rotate": 15, "scale": 0.15, "shift": 0.1, "brightness": 0.2, "contrast": 0.3, "saturation": 0.4}
+NAMES = ("skin", "left", "background", "right", "hair")
+CLASSES = len(NAMES)
+OFF = dict.fromkeys(Augment.model_fields, 0.0)
+ALL = {
+    "flip": 0.5,
+    "rotate": 15,
+    "scale": 0.15,
+    "shift": 0.1,
+    "brightness": 0.2,
+    "contrast": 0.3,
+    "saturation": 0.4,
+    "background": 0.9,
+}
 
 
 def pictures(count: int, seed: int = 0, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
@@ -33,13 +43,14 @@ def changed(
     masks: np.ndarray,
     keys: np.ndarray,
     mirror: tuple[tuple[int, int], ...] = (),
+    names: tuple[str, ...] = NAMES,
     **strengths: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     params = Augment(**{**OFF, **strengths})
 
     @tf.function
     def graph(*batch: Any) -> Any:
-        return augment(*batch, params, mirror, CLASSES)
+        return augment(*batch, params, mirror, names)
 
     result = graph(tf.constant(images), tf.constant(masks), tf.constant(keys))
     return result[0].numpy(), result[1].numpy()
@@ -105,12 +116,12 @@ def test_pictures_of_one_batch_with_one_key_change_alike() -> None:
 
 
 def test_one_strength_leaves_the_other_draws_as_they_were() -> None:
-    """With saturation on or off, geometry and so the mask stay the same."""
+    """With colours and background on or off, geometry and so the mask stay the same."""
     images, masks = pictures(3)
     keys = epoch_keys(0, 1, 3)
     geometry = {"flip": 0.5, "rotate": 20, "shift": 0.1}
     _, plain = changed(images, masks, keys, **geometry)
-    _, coloured = changed(images, masks, keys, **geometry, saturation=0.5, brightness=0.2)
+    _, coloured = changed(images, masks, keys, **geometry, saturation=0.5, brightness=0.2, background=1.0)
     np.testing.assert_array_equal(plain, coloured)
 
 
@@ -181,6 +192,32 @@ def test_colour_changes_follow_their_formula(strength: dict[str, float], place: 
     after, _ = changed(images, np.zeros((1, 4, 4), np.int32), key, **strength)
     np.testing.assert_allclose(after[0, 2, 1], expected(pixel, signed), rtol=1e-5)
     assert abs(signed) > 0.05
+
+
+def test_the_background_alone_is_repainted_by_its_formula() -> None:
+    """Draws by hand: part, spread, colour of the wall, and 4 x 4 patches about it, enlarged as NumPy interpolates."""
+    images, masks = pictures(2)
+    keys = np.array([[21, 5], [-4, 8]], np.int32)
+    after, after_masks = changed(images, masks, keys, background=0.8)
+    np.testing.assert_array_equal(after_masks, masks)
+    places = np.clip((np.arange(SIDE) + 0.5) * 4 / SIDE - 0.5, 0, 3)
+    for image, before, mask, key in zip(after, images, masks, keys, strict=True):
+        draws = tf.random.stateless_uniform((53,), key ^ [0, 1], alg="philox").numpy().astype(np.float64)
+        grid = 2 * draws[5:].reshape(4, 4, 3) - 1
+        for axis in (0, 1):
+            grid = np.apply_along_axis(lambda line: np.interp(places, np.arange(4), line), axis, grid)
+        colours = 255 * np.clip(draws[2:5] + draws[1] * grid, 0, 1)
+        expected = before + 0.8 * draws[0] * (colours - before)
+        background = mask == NAMES.index("background")
+        np.testing.assert_allclose(image[background], expected[background], atol=1e-3)
+        np.testing.assert_array_equal(image[~background], before[~background])
+        assert np.abs(expected - before)[background].mean() > 5
+
+
+def test_a_merge_without_a_background_cannot_have_it_repainted() -> None:
+    images, masks = pictures(1)
+    with pytest.raises(ValueError, match=r"repaints the class 'background', and the merge has eyes, rest; set it to 0"):
+        changed(images, masks, epoch_keys(0, 1, 1), names=("eyes", "rest"), background=0.5)
 
 
 def test_a_mirror_pair_outside_the_classes_is_named() -> None:

@@ -30,6 +30,11 @@ def test_training_takes_full_batches_of_different_pictures(cache: Cache) -> None
         np.testing.assert_array_equal(batch["keys"], epoch_keys(0, 1, 11)[batch["images"][:, 0, 0, 0]])
 
 
+def test_nothing_waits_for_a_tuner_at_the_end_of_an_epoch(cache: Cache) -> None:
+    for batches in (training_batches(cache.split("train"), 4, 0, 1), evaluation_batches(cache.split("val"), 4)):
+        assert batches.options().autotune.enabled is False
+
+
 def test_every_epoch_and_seed_has_its_own_order_and_each_the_same_again(cache: Cache) -> None:
     split = cache.split("train")
     orders = {(s, e): tuple(rows_of(training_batches(split, 4, s, e))) for s in (0, 1) for e in (1, 2)}
@@ -101,10 +106,10 @@ from faceseg.params import Augment
 from faceseg.store.shards import Cache
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 split = Cache.open(Path(sys.argv[1])).split("train")
-params = Augment(flip=.5, rotate=10, scale=.1, shift=.1, brightness=.1, contrast=.1, saturation=.1)
+params = Augment(flip=.5, rotate=10, scale=.1, shift=.1, brightness=.1, contrast=.1, saturation=.1, background=.5)
 def change(batch):
     images, masks = tf.cast(batch["images"], tf.float32), tf.cast(batch["masks"], tf.int32)
-    return augment(images, masks, batch["keys"], params, [(0, 1)], 3)[0]
+    return augment(images, masks, batch["keys"], params, [(0, 1)], ["background", "left", "right"])[0]
 on_all = tf.function(lambda batch: strategy.run(change, args=(batch,)))
 alone = tf.function(change)
 pairs = zip(strategy.experimental_distribute_dataset(training_batches(split, 4, 0, 1)),

@@ -11,6 +11,7 @@ from faceseg.params import TrainParams
 from faceseg.store.shard_writer import RowWriter, Shard, lay_out
 
 SIZE = 16
+CLASSES = ("red", "green", "blue")
 PICTURES = {"train": 12, "val": 5}
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +43,7 @@ def write_cache(folder: Path, *, val: bool = True, size: int = SIZE) -> Path:
         "dataset": "blocks",
         "size": size,
         "fit": "stretch",
-        "classes": ["red", "green", "blue"],
+        "classes": list(CLASSES),
         "colours": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
         "mirror": [],
         "splits": splits,

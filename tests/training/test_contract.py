@@ -13,7 +13,7 @@ import yaml
 
 from faceseg.files import sha256
 from faceseg.inputs.pipeline import evaluation_batches
-from faceseg.params import ModelParams
+from faceseg.params import Augment, ModelParams
 from faceseg.store.shards import Cache
 from faceseg.training import setup
 from faceseg.training.checkpoint import RunFolder, forget, runs_in
@@ -21,9 +21,9 @@ from faceseg.training.loop import Epoch, Loop
 from faceseg.training.schedule import Schedule
 from faceseg.training.step import build_optimizer, build_training_step
 from faceseg.training.train import Outputs, train
-from tests.training.blocks import ROOT, train_params, write_cache
+from tests.training.blocks import CLASSES, ROOT, train_params, write_cache
 
-STILL = dict.fromkeys(("flip", "rotate", "scale", "shift", "brightness", "contrast", "saturation"), 0.0)
+STILL = dict.fromkeys(Augment.model_fields, 0.0)
 
 
 def plain_model() -> keras.Model:
@@ -101,7 +101,7 @@ def test_a_flip_swaps_left_and_right_in_the_truth_too(flip: float, truth: list[i
     model = keras.Model(images, keras.layers.Conv2D(3, 1)(images))
     optimizer = build_optimizer(params)
     optimizer.build(model.trainable_variables)
-    step = build_training_step(model, optimizer, params, [(0, 1)], tf.distribute.get_strategy(), None)
+    step = build_training_step(model, optimizer, params, CLASSES, [(0, 1)], tf.distribute.get_strategy(), None)
     batch = {
         "images": tf.zeros((1, 8, 8, 3), tf.uint8),
         "masks": tf.zeros((1, 8, 8), tf.uint8),

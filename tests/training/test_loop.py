@@ -15,7 +15,7 @@ from faceseg.store.shards import Cache
 from faceseg.training import setup
 from faceseg.training.checkpoint import RunFolder
 from faceseg.training.loop import Epoch, Loop, Progress
-from tests.training.blocks import train_params, write_cache
+from tests.training.blocks import CLASSES, train_params, write_cache
 
 
 def small_model() -> keras.Model:
@@ -217,7 +217,7 @@ def test_float16_skips_a_step_that_overflows_and_recovers(cache_folder: Path) ->
         optimizer = build_optimizer(params)
         optimizer.build(model.trainable_variables)
         optimizer.dynamic_scale.assign(2.0**40)
-        step = build_training_step(model, optimizer, params, [], tf.distribute.get_strategy(), None)
+        step = build_training_step(model, optimizer, params, CLASSES, [], tf.distribute.get_strategy(), None)
         start = [np.asarray(variable) for variable in model.trainable_variables]
         moved_at = None
         batches = training_batches(Cache.open(cache_folder).split("train"), 4, 0, 1).repeat()

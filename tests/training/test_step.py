@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from faceseg.params import TrainParams
+from faceseg.params import Augment, TrainParams
 from faceseg.training.averages import Averages
 from faceseg.training.step import build_optimizer, build_training_step
-from tests.training.blocks import picture, train_params
+from tests.training.blocks import CLASSES, picture, train_params
 
-NO_AUGMENT = dict.fromkeys(("flip", "rotate", "scale", "shift", "brightness", "contrast", "saturation"), 0.0)
+NO_AUGMENT = dict.fromkeys(Augment.model_fields, 0.0)
 ENTROPY = {"dice": 0.0, "jaccard": 0.0}
 STEPS = 4
 
@@ -38,7 +38,7 @@ def ours(**changes: Any) -> list[np.ndarray]:
     params = train_params(augment=NO_AUGMENT, loss=ENTROPY, **changes)
     model, optimizer = linear_model(), build_optimizer(params)
     optimizer.build(model.trainable_variables)
-    step = build_training_step(model, optimizer, params, [], tf.distribute.get_strategy(), None)
+    step = build_training_step(model, optimizer, params, CLASSES, [], tf.distribute.get_strategy(), None)
     for _ in range(STEPS):
         step(batch_of(params.batch_size))
     return [np.asarray(weight) for weight in model.weights]

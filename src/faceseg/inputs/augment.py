@@ -1,4 +1,4 @@
-"""Flip, affine and colour changes inside the compiled graph; each picture's change is a function of its own key alone.
+"""Flip, affine, background and colour changes in the compiled graph; each picture's is a function of its own key alone.
 
 What a picture becomes does not depend on its batch, on its place there, on the number of devices, or on threads: the
 draws come from a counter-based generator, all arithmetic on pixels is pointwise, and the sines of a picture are taken
@@ -18,6 +18,9 @@ MIDDLE_GREY = 127.5
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 # Each draw has its own place in a picture's stream, so that one changed strength leaves the other draws as they were.
 FLIP, ROTATE, SCALE, SHIFT_X, SHIFT_Y, BRIGHTNESS, CONTRAST, SATURATION, DRAWS = range(9)
+BACKGROUND = "background"  # the class that ``background`` repaints
+BACKGROUND_STREAM = (0, 1)  # its draws come from a stream of their own
+PATCHES = 4  # colours along a side of the picture, blended into each other
 
 
 def augment(
@@ -26,7 +29,7 @@ def augment(
     keys: tf.Tensor,
     params: Augment,
     mirror: Sequence[tuple[int, int]],
-    classes: int,
+    classes: Sequence[str],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Change pictures and masks together; a strength of 0 leaves its step out, and all at 0 return what came.
 
@@ -36,7 +39,7 @@ def augment(
         keys: (B, 2) int32, the key of each picture in this epoch.
         params: the strengths.
         mirror: pairs of classes that change places when a picture is flipped.
-        classes: how many there are.
+        classes: their names, by id.
 
     Returns:
         Images and masks of the same shapes, types and ranges. An affine change samples images bilinearly, reflected at
@@ -44,9 +47,11 @@ def augment(
         outside, so no label is invented.
 
     Raises:
-        ValueError: a mirror pair names a class that does not exist.
+        ValueError: a mirror pair names a class that does not exist, or there is no background to repaint.
     """
-    _check_mirror(mirror, classes)
+    _check_mirror(mirror, len(classes))
+    if params.background > 0:
+        images = _repaint(images, masks == background_of(classes), keys, params.background)
     draws, transforms = tf.map_fn(
         lambda key: _draw(key, params, images.shape[1]),
         keys,
@@ -58,6 +63,20 @@ def augment(
     if params.brightness > 0 or params.contrast > 0 or params.saturation > 0:
         images = _colour(images, 2.0 * draws - 1.0, params)
     return images, masks
+
+
+def background_of(classes: Sequence[str]) -> int:
+    """The id of the background.
+
+    Raises:
+        ValueError: no class has that name.
+    """
+    if BACKGROUND not in classes:
+        raise ValueError(
+            f"train.augment.background repaints the class {BACKGROUND!r}, and the merge has {', '.join(classes)}; "
+            "set it to 0"
+        )
+    return list(classes).index(BACKGROUND)
 
 
 def _check_mirror(mirror: Sequence[tuple[int, int]], classes: int) -> None:
@@ -121,6 +140,25 @@ def _resample(images: tf.Tensor, masks: tf.Tensor, transforms: tf.Tensor) -> tup
     )
     moved = tf.ensure_shape(moved, images.shape)
     return moved, tf.ensure_shape(tf.cast(labels[..., 0], masks.dtype), masks.shape)
+
+
+def _repaint(images: tf.Tensor, where: tf.Tensor, keys: tf.Tensor, strength: float) -> tf.Tensor:
+    """Move the pixels of ``where`` (B, S, S) bool towards random colours: a plain wall, soft patches, or between.
+
+    They go a part of the way, 0 to ``strength``, drawn for each picture, so that what is seen there stays to the rest.
+    The colours are one of the whole picture and patches about it, blended into each other, more or less different.
+    """
+    side, patches = images.shape[1], PATCHES * PATCHES * 3
+    draws = tf.map_fn(
+        lambda key: tf.random.stateless_uniform((5 + patches,), key, alg="philox"),
+        tf.bitwise.bitwise_xor(keys, tf.constant(BACKGROUND_STREAM, keys.dtype)),
+        fn_output_signature=tf.float32,
+    )
+    draws = draws[:, None, None, :]
+    part, spread, wall = strength * draws[..., :1], draws[..., 1:2], draws[..., 2:5]
+    about = 2.0 * tf.reshape(draws[..., 5:], (-1, PATCHES, PATCHES, 3)) - 1.0
+    colours = wall + spread * tf.image.resize(about, (side, side), method="bilinear")
+    return images + tf.where(where[..., None], part, 0.0) * (255.0 * tf.clip_by_value(colours, 0.0, 1.0) - images)
 
 
 def _colour(images: tf.Tensor, signed: tf.Tensor, params: Augment) -> tf.Tensor:

@@ -126,4 +126,6 @@ def _chain(rows: np.ndarray, gather: Gather, split: Split, third: str, shape: tu
     # A batch is divided among devices; the data must not be divided a second time, by files.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     options.deterministic = True
+    # Nothing here can be tuned, and the end of an epoch may wait for the tuner's thread, about as long as it took.
+    options.autotune.enabled = False
     return tf.data.Dataset.from_tensor_slices(rows).map(load).prefetch(AHEAD).with_options(options)

@@ -79,7 +79,9 @@ class Loop:
         steps = len(self._train_split) // params.batch_size
         self._schedule = Schedule(params.schedule, params.learning_rate, params.epochs, steps)
         weights = class_weights(params.class_weights, cache.classes, self._train_split.pixels)
-        self._train_step = build_training_step(model, self._optimizer, params, cache.mirror, strategy, weights)
+        self._train_step = build_training_step(
+            model, self._optimizer, params, cache.classes, cache.mirror, strategy, weights
+        )
         self._val_step = build_validation_step(model, params, strategy, weights)
         self._shares = repeat_shares(self._train_split, len(cache.classes), params.repeat_rare_below)
         self._progress = Progress(epochs=[])

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from faceseg.inputs.augment import augment
+from faceseg.inputs.augment import augment, background_of
 from faceseg.objectives.losses import build_loss
 from faceseg.objectives.metrics import confusion_matrix
 from faceseg.params import TrainParams
@@ -50,6 +50,7 @@ def build_training_step(
     model: keras.Model,
     optimizer: keras.Optimizer,
     params: TrainParams,
+    classes: Sequence[str],
     mirror: Sequence[tuple[int, int]],
     strategy: tf.distribute.Strategy,
     class_weights: Sequence[float] | None,
@@ -60,9 +61,13 @@ def build_training_step(
     the augmented pictures, with the weights as they were before the step. With ``accumulate`` parts, one after the
     other, the loss and the gradients are the means over the parts: each part's own Dice, Jaccard, Tversky and Lovasz,
     and its own batch statistics.
+
+    Raises:
+        ValueError: ``classes``, the names by id, have no background, and it is to be repainted.
     """
-    classes = model.output_shape[-1]
-    loss_of = build_loss(params.loss, classes, class_weights)
+    loss_of = build_loss(params.loss, len(classes), class_weights)
+    if params.augment.background > 0:
+        background_of(classes)
 
     def part(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         images, masks = augment(
@@ -78,7 +83,8 @@ def build_training_step(
             loss = loss_of(logits, masks)
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
-        return loss, confusion_matrix(masks, tf.argmax(logits, axis=-1, output_type=tf.int32), classes), gradients
+        predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return loss, confusion_matrix(masks, predictions, len(classes)), gradients
 
     def on_replica(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         loss, confusion, gradients = _mean_over_parts(part, batch, params.accumulate)
