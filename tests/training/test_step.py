@@ -59,6 +59,14 @@ def assert_same(got: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> No
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_a_missing_background_is_named_before_the_first_step() -> None:
+    params = train_params(augment={**NO_AUGMENT, "background": 0.5})
+    with pytest.raises(ValueError, match=r"^train\.augment\.background repaints the class 'background', and the merge"):
+        build_training_step(
+            linear_model(), build_optimizer(params), params, CLASSES, [], tf.distribute.get_strategy(), None
+        )
+
+
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
