@@ -12,18 +12,15 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT = 2**30  # bytes: smaller blocks come from the heap, which keeps as much free memory before it returns any
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Let this process keep what it frees; call it before threads begin. Results do not depend on it.
 
     The peak stays what it was; what falls is how often the same memory is mapped. One heap serves all threads, because
-    glibc's further heaps cannot hold blocks of 64 MB.
-
-    Returns:
-        Whether the C library took the settings; False where it is not glibc, or an old one that forbids the sizes.
+    glibc's further heaps cannot hold blocks of 64 MB. Another C library, or a glibc that refuses a size, goes on as
+    before.
     """
     if platform.libc_ver()[0] != "glibc":
-        return False
+        return
     mallopt = ctypes.CDLL(None).mallopt
-    settings = ((M_MMAP_THRESHOLD, KEPT), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, 1))
-    taken = [mallopt(name, value) == 1 for name, value in settings]
-    return all(taken)
+    for name, value in ((M_MMAP_THRESHOLD, KEPT), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, 1)):
+        mallopt(name, value)
