@@ -123,14 +123,26 @@ class CacheParams(Section):
     shard_size: Annotated[int, Field(ge=1)]
 
 
+Architecture = Literal["pspnet", "deeplabv3plus", "fcn", "unet", "fpn", "linknet"]
+
+
+class Ensemble(Section):
+    """A second network, or with ``architecture`` null none."""
+
+    architecture: Architecture | None
+    backbone: str
+    shrink: Annotated[int, Field(ge=1)]
+
+
 class ModelParams(Section):
-    architecture: Literal["pspnet", "deeplabv3plus", "fcn", "unet", "fpn", "linknet"]
+    architecture: Architecture
     backbone: str
     encoder_weights: Literal["imagenet"] | None
     encoder_trainable: bool
     input_scaling: Literal["encoder", "unit"]
     decoder: Literal["upsampling", "transpose"]
     output: Literal["softmax", "sigmoid"]
+    ensemble: Ensemble
     init_from: str
 
 

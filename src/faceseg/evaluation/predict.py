@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from faceseg.files import read_json, sha256
 from faceseg.inputs.pipeline import FILLING, evaluation_batches
-from faceseg.models.build import build_model
-from faceseg.params import ModelParams
+from faceseg.models.build import build_described
 from faceseg.store.packs import MissingInputError
 from faceseg.store.shards import Cache, Split
 
@@ -55,9 +54,7 @@ def read_model(folder: Path) -> keras.Model:
         raise MissingInputError(f"{weights} is not there")
     if sha256(weights) != description["weights_sha256"]:
         raise MissingInputError(f"{weights} is not the file that {folder / DESCRIPTION} describes")
-    # Weights that training began from, which may have to be downloaded, would be overwritten here.
-    params = ModelParams(**{**description["params"], "encoder_weights": None})
-    model = build_model(params, description["size"], len(description["classes"]))
+    model = build_described(description)
     model.load_weights(weights)
     return model
 

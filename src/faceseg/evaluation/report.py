@@ -65,6 +65,14 @@ def write_report(path: Path, evaluation: Evaluation, samples: Sequence[Sample], 
     write_bytes(path, page.encode())
 
 
+def _model_in_words(description: Mapping[str, Any]) -> str:
+    words = f"{description['architecture']} with {description['backbone']}"
+    second = description["params"].get("ensemble", {"architecture": None})
+    if second["architecture"] is None:
+        return words
+    return f"{words}, and {second['architecture']} with {second['backbone']} at 1/{second['shrink']} of the side"
+
+
 def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, Any]:
     description = read_description(sources.models)
     curves = list(read_csv(sources.metrics / "plots" / "curves.csv"))
@@ -77,7 +85,7 @@ def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, 
         "dataset": cache.dataset,
         "size": cache.size,
         "fit": cache.fit,
-        "model": f"{description['architecture']} with {description['backbone']}",
+        "model": _model_in_words(description),
         "native": evaluation.native_scores,
         "cached": evaluation.cached_scores,
         "classes": [

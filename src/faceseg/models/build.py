@@ -1,6 +1,6 @@
 """A model by its parameters: encoder, head, and the checks of what they can take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -9,7 +9,12 @@ import keras
 
 from faceseg.models import deeplabv3plus, fcn, library, pspnet
 from faceseg.models.backbones import build_encoder, normalise, scale_to_unit
+from faceseg.models.blocks import BinAverage, Enlarge
 from faceseg.params import ModelParams
+
+# What a model is whose description was written before these parameters were.
+BEFORE = {"ensemble": {"architecture": None, "backbone": "resnet18", "shrink": 2}}
+MEAN, JOINT = "mean_of_networks", "-and-"
 
 Head = Callable[[dict[int, Any], int, int, ModelParams], Any]
 
@@ -62,12 +67,14 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
     With ``output: sigmoid`` the network has one logit z for class 1, and its output is [0, z]. The softmax of that is
     [1 - sigmoid(z), sigmoid(z)], so masks, losses and scores need to know nothing of it.
 
+    With an ``ensemble`` there is a second network beside the first, and the output is the mean of their logits. It sees
+    the picture averaged over squares of ``shrink`` x ``shrink`` pixels, and its logits are enlarged bilinearly. See
+    :func:`networks` and :func:`logits_of_each`.
+
     Raises:
         ValueError: the architecture or the encoder does not take this size, there is no such encoder, fewer than two
             classes, a sigmoid for more than two, or the ImageNet weights cannot be had.
     """
-    architecture = ARCHITECTURES[params.architecture]
-    _check_size(params.architecture, architecture, size)
     if classes < 2:
         raise ValueError(f"a model for {classes} classes: expected at least 2; look at the merge's classes")
     if params.output == "sigmoid" and classes != 2:
@@ -75,6 +82,57 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
             f"model.output is 'sigmoid', which tells one class from the rest, and the merge has {classes} classes; "
             "set model.output to 'softmax', or merge.into to a merge of two classes"
         )
+    first = _network(params, size, classes, f"resize.size is {size}")
+    if params.ensemble.architecture is None:
+        return first
+    second = _second(params, size, classes)
+    images = keras.Input((size, size, 3), dtype="float32", name="images")
+    smaller = images
+    if second.input_shape[1] < size:
+        smaller = BinAverage(*second.input_shape[1:3], dtype="float32", name="shrink")(images)
+    each = [first(images), second(smaller)]
+    if second.input_shape[1] < size:
+        each[1] = Enlarge(size, size, dtype="float32", name="enlarge")(each[1])
+    mean = keras.layers.Average(dtype="float32", name=MEAN)(each)
+    return keras.Model(images, mean, name=f"{first.name}{JOINT}{second.name}")
+
+
+def networks(model: keras.Model) -> list[keras.Model]:
+    """The networks of a model of :func:`build_model`: itself, or the two of an ensemble."""
+    return [model.get_layer(name) for name in model.name.split(JOINT)] if _is_ensemble(model) else [model]
+
+
+def logits_of_each(model: keras.Model) -> Callable[..., list[Any]]:
+    """A function of (images, training) to a list: the logits of each network, float32 (B, size, size, classes)."""
+    if not _is_ensemble(model):
+        return lambda images, training: [model(images, training=training)]
+    each: Callable[..., list[Any]] = keras.Model(model.input, model.get_layer(MEAN).input, name=model.name)
+    return each
+
+
+def _is_ensemble(model: keras.Model) -> bool:
+    return any(layer.name == MEAN for layer in model.layers)
+
+
+def _second(params: ModelParams, size: int, classes: int) -> keras.Model:
+    """The ensemble's second network, for pictures of ``size`` divided by ``shrink``."""
+    chosen = params.ensemble
+    if size % chosen.shrink:
+        raise ValueError(
+            f"resize.size is {size}, which model.ensemble.shrink {chosen.shrink} does not divide; make it a multiple"
+        )
+    smaller = size // chosen.shrink
+    about = params.model_copy(update={"architecture": chosen.architecture, "backbone": chosen.backbone})
+    where = f"resize.size is {size} and model.ensemble.shrink {chosen.shrink}, so the second network sees {smaller}"
+    network = _network(about, smaller, classes, where)
+    network.name = f"{network.name}-at-{smaller}"
+    return network
+
+
+def _network(params: ModelParams, size: int, classes: int, sizes: str) -> keras.Model:
+    """One network; ``sizes`` says for messages where its size comes from."""
+    architecture = ARCHITECTURES[params.architecture]
+    _check_size(params.architecture, architecture, size, sizes)
     encoder = build_encoder(params.backbone, size, architecture.strides, params.encoder_weights)
     if not params.encoder_trainable:  # setting it to True would also free what the encoder itself holds still
         encoder.trainable = False
@@ -90,12 +148,21 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
     return keras.Model(images, logits, name=f"{params.architecture}-{params.backbone}")
 
 
-def _check_size(name: str, architecture: Architecture, size: int) -> None:
+def build_described(description: Mapping[str, Any]) -> keras.Model:
+    """The network that a trained model's ``model.json`` describes, with new weights, for its own to be loaded into.
+
+    Weights that its training began from, which may have to be downloaded, would be overwritten, so there are none.
+    """
+    params = ModelParams.model_validate({**BEFORE, **description["params"], "encoder_weights": None})
+    return build_model(params, description["size"], len(description["classes"]))
+
+
+def _check_size(name: str, architecture: Architecture, size: int, sizes: str) -> None:
     stride = max(architecture.strides)
     if size % stride or size < architecture.smallest:
         below, above = (max(architecture.smallest, edge) for edge in (size - size % stride, size + -size % stride))
         near = str(below) if below == above else f"{below} or {above}"
         raise ValueError(
-            f"resize.size is {size}, which {name} cannot take: it needs a multiple of {stride}, "
+            f"{sizes}, which {name} cannot take: it needs a multiple of {stride}, "
             f"at least {architecture.smallest}; the nearest: {near}"
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from faceseg.files import read_json, sha256
 from faceseg.models.backbones import DEEPEST, build_encoder
-from faceseg.models.build import build_model
+from faceseg.models.build import build_described, networks
 from faceseg.params import ModelParams
 
 UNNAMED = ("conv2d", "depthwise_conv2d", "dense", "batch_normalization", "fused_batch_normalization")
@@ -121,18 +121,25 @@ def _read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         encoder = build_encoder(description["backbone"], description["size"], (DEEPEST,), None)
         encoder.load_weights(weights)
         return _of_encoder(encoder), {}
-    theirs = ModelParams(**{**description["params"], "encoder_weights": None})
-    source = build_model(theirs, description["size"], len(description["classes"]))
+    source = build_described(description)
     source.load_weights(weights)
     return _parts(source)
 
 
 def _parts(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The weights of the encoder and of what follows it, by name, in the model's order."""
-    encoder = model.get_layer("encoder")
-    held = {id(weight) for weight in encoder.weights}
-    rest = {weight.path: weight for weight in model.weights if id(weight) not in held}
-    return _of_encoder(encoder), rest
+    """The weights of the encoder and of what follows it, by name, in the model's order.
+
+    Those of an ensemble's second network bear ``second/`` before their names, so that it begins from a second network.
+    """
+    encoders: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for place, network in enumerate(networks(model)):
+        before = "second/" if place else ""
+        encoder = network.get_layer("encoder")
+        held = {id(weight) for weight in encoder.weights}
+        encoders |= {before + name: weight for name, weight in _of_encoder(encoder).items()}
+        rest |= {before + weight.path: weight for weight in network.weights if id(weight) not in held}
+    return encoders, rest
 
 
 def _of_encoder(encoder: keras.Model) -> dict[str, Any]:

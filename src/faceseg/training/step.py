@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from faceseg.inputs.augment import augment, background_of
+from faceseg.models.build import logits_of_each
 from faceseg.objectives.losses import build_loss
 from faceseg.objectives.metrics import confusion_matrix
 from faceseg.params import TrainParams
@@ -60,12 +61,14 @@ def build_training_step(
     The batch: ``images`` uint8 (B, S, S, 3), ``masks`` uint8 (B, S, S), ``keys`` int32 (B, 2). The confusion is that of
     the augmented pictures, with the weights as they were before the step. With ``accumulate`` parts, one after the
     other, the loss and the gradients are the means over the parts: each part's own Dice, Jaccard, Tversky and Lovasz,
-    and its own batch statistics.
+    and its own batch statistics. The networks of an ensemble learn each from its own loss, as if it were alone; the
+    loss that comes back is their mean, the confusion that of the mean of their logits.
 
     Raises:
         ValueError: ``classes``, the names by id, have no background, and it is to be repainted.
     """
     loss_of = build_loss(params.loss, len(classes), class_weights)
+    each = logits_of_each(model)
     if params.augment.background > 0:
         background_of(classes)
 
@@ -79,12 +82,12 @@ def build_training_step(
             classes,
         )
         with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            loss = loss_of(logits, masks)
+            logits = each(images, training=True)
+            loss = tf.add_n([loss_of(of_one, masks) for of_one in logits])
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
-        predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return loss, confusion_matrix(masks, predictions, len(classes)), gradients
+        predictions = tf.argmax(tf.add_n(logits), axis=-1, output_type=tf.int32)
+        return loss / len(logits), confusion_matrix(masks, predictions, len(classes)), gradients
 
     def on_replica(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         loss, confusion, gradients = _mean_over_parts(part, batch, params.accumulate)
