@@ -10,12 +10,13 @@ import pytest
 import tensorflow as tf
 
 from faceseg.evaluation.predict import read_model
-from faceseg.files import sha256, write_json
+from faceseg.files import write_json
 from faceseg.models.build import build_model, logits_of_each, networks
 from faceseg.models.costs import multiply_adds
 from faceseg.params import ModelParams, read_params
 from faceseg.training.initial import begin_from
 from faceseg.training.step import build_optimizer, build_training_step
+from tests.trained import write_model
 
 # Keras 3.15 hands its variables to NumPy in a way that NumPy 2 frowns upon, whenever it saves weights.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -119,19 +120,6 @@ def test_each_network_learns_from_its_own_loss_alone() -> None:
             np.testing.assert_allclose(np.asarray(weight), value, rtol=1e-3, atol=1e-5, err_msg=weight.path)
 
 
-def write_model(folder: Path, model: keras.Model, params: ModelParams) -> None:
-    folder.mkdir()
-    model.save_weights(folder / "model.weights.h5")
-    description = {
-        "params": params.model_dump(),
-        "backbone": params.backbone,
-        "size": SIZE,
-        "classes": [str(label) for label in range(CLASSES)],
-        "weights_sha256": sha256(folder / "model.weights.h5"),
-    }
-    write_json(folder / "model.json", description)
-
-
 def test_it_comes_back_from_its_folder(model: keras.Model, tmp_path: Path) -> None:
     write_model(tmp_path / "models", model, params_of())
     loaded = read_model(tmp_path / "models")
@@ -180,3 +168,10 @@ def test_it_begins_from_a_model_of_one_network_and_from_an_ensemble(model: keras
 def test_sizes_that_the_second_network_cannot_take(second: str, shrink: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_model(params_of(second, shrink), size, CLASSES)
+
+
+def test_a_second_encoder_that_does_not_exist() -> None:
+    chosen = {"architecture": "pspnet", "backbone": "mobilnet", "shrink": 2}
+    params = params_of(ensemble=chosen)
+    with pytest.raises(ValueError, match=r"^model\.ensemble\.backbone is 'mobilnet'.*did you mean 'mobilenet'\?"):
+        build_model(params, SIZE, CLASSES)

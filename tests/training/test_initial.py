@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from faceseg.files import sha256, write_json
 from faceseg.models.build import build_model
 from faceseg.params import ModelParams, read_params
 from faceseg.training.initial import begin_from, check_initial, initial_folder, initial_identity
+from tests.trained import write_model
 
 SHIPPED = read_params(Path(__file__).parents[2] / "params.yaml").model
 
@@ -19,23 +19,14 @@ def params_of(**changes: Any) -> ModelParams:
     return SHIPPED.model_copy(update={"backbone": "mobilenet", **changes})
 
 
-def write_model(folder: Path, params: ModelParams, size: int, classes: int) -> keras.Model:
+def write_new(folder: Path, params: ModelParams, size: int, classes: int) -> keras.Model:
     model = build_model(params, size, classes)
-    folder.mkdir()
-    model.save_weights(folder / "model.weights.h5")
-    description = {
-        "params": params.model_dump(),
-        "backbone": params.backbone,
-        "size": size,
-        "classes": [str(label) for label in range(classes)],
-        "weights_sha256": sha256(folder / "model.weights.h5"),
-    }
-    write_json(folder / "model.json", description)
+    write_model(folder, model, params)
     return model
 
 
 def test_other_classes_leave_only_the_classifier(tmp_path: Path) -> None:
-    source = write_model(tmp_path / "models", params_of(), 64, 6)
+    source = write_new(tmp_path / "models", params_of(), 64, 6)
     model = build_model(params_of(), 96, 3)
     loaded = begin_from(model, tmp_path / "models", params_of())
     assert loaded.left == ("classifier/kernel (1, 1, 64, 3)", "classifier/bias (3,)")
@@ -50,7 +41,7 @@ def test_other_classes_leave_only_the_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backbone", ["resnet18", "seresnet18"])
 def test_another_architecture_takes_the_encoder(tmp_path: Path, backbone: str) -> None:
     """PSPNet's encoder ends at stride 8: a U-Net takes it over and keeps its own deeper layers."""
-    source = write_model(tmp_path / "models", params_of(architecture="pspnet", backbone=backbone), 64, 3)
+    source = write_new(tmp_path / "models", params_of(architecture="pspnet", backbone=backbone), 64, 3)
     params = params_of(architecture="unet", backbone=backbone)
     model = build_model(params, 64, 3)
     loaded = begin_from(model, tmp_path / "models", params)
@@ -63,15 +54,32 @@ def test_another_architecture_takes_the_encoder(tmp_path: Path, backbone: str) -
 
 
 def test_another_encoder_is_refused(tmp_path: Path) -> None:
-    write_model(tmp_path / "models", params_of(), 64, 3)
+    write_new(tmp_path / "models", params_of(), 64, 3)
     with pytest.raises(ValueError, match=r"has the encoder mobilenet, and model.backbone is resnet18; set it to"):
         check_initial(tmp_path / "models", params_of(backbone="resnet18"))
+
+
+def test_another_second_encoder_is_refused(tmp_path: Path) -> None:
+    def ensemble(second: str | None, backbone: str) -> ModelParams:
+        chosen = {"architecture": second, "backbone": backbone, "shrink": 1}
+        return ModelParams.model_validate(params_of().model_dump() | {"ensemble": chosen})
+
+    params = ensemble("pspnet", "mobilenet")
+    write_new(tmp_path / "models", params, 64, 3)
+    check_initial(tmp_path / "models", params)
+    check_initial(tmp_path / "models", ensemble(None, "resnet18"))
+    with pytest.raises(
+        ValueError,
+        match=r"the second network of the model in .*models has the encoder mobilenet, and "
+        r"model\.ensemble\.backbone is resnet18; set it to the same",
+    ):
+        check_initial(tmp_path / "models", ensemble("unet", "resnet18"))
 
 
 def test_no_model_and_damaged_weights(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model.json is not there; expected the folder `models` of a training"):
         check_initial(tmp_path, params_of())
-    write_model(tmp_path / "models", params_of(), 64, 3)
+    write_new(tmp_path / "models", params_of(), 64, 3)
     check_initial(tmp_path / "models", params_of())
     with (tmp_path / "models/model.weights.h5").open("ab") as file:
         file.write(b"more")

@@ -22,6 +22,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import keras
 import numpy as np
 from faceseg.models.blocks import batch_norm
+from faceseg.models.build import JOINT, MEAN, networks
 from faceseg.store.shards import Cache
 from faceseg.training.checkpoint import RunFolder
 from faceseg.training.loop import Loop
@@ -30,14 +31,23 @@ from tests.training.blocks import train_params, write_cache
 cache = write_cache(folder / f"cache{devices}")
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if devices == 2 else tf.distribute.get_strategy()
 keras.utils.set_random_seed(1)
-with strategy.scope():
+changes = json.loads(sys.argv[3])
+
+def network(name, filters):
     images = keras.Input((16, 16, 3))
     values = keras.layers.Rescaling(1 / 255)(images)
-    values = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(values)
+    values = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(values)
     values = keras.layers.ReLU()(batch_norm()(values))
-    model = keras.Model(images, keras.layers.Conv2D(3, 1)(values))
+    return keras.Model(images, keras.layers.Conv2D(3, 1)(values), name=name)
+
+with strategy.scope():
+    model = network("one", 8)
+    if changes.pop("ensemble", False):
+        images, second = keras.Input((16, 16, 3)), network("other", 4)
+        mean = keras.layers.Average(name=MEAN)([model(images), second(images)])
+        model = keras.Model(images, mean, name=f"one{JOINT}other")
+        assert len(networks(model)) == 2
 with RunFolder(folder / f"runs{devices}", {}) as run:
-    changes = json.loads(sys.argv[3])
     progress = Loop(model, train_params(epochs=3, **changes), Cache.open(cache), run, strategy).run(lambda _: None)
 np.savez(folder / f"weights{devices}.npz", *[np.asarray(value) for value in model.weights])
 print(json.dumps([[epoch.loss, epoch.iou, epoch.val_loss, epoch.val_iou] for epoch in progress.epochs]))
@@ -57,8 +67,12 @@ ALL = {"average_decay": 0.9, "clip_norm": 0.05, "class_weights": "inverse", "opt
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, pytest.param({**ALL, "loss": {"focal": 1.0, "lovasz": 1.0}}, marks=pytest.mark.slow)],
-    ids=["default", "all"],
+    [
+        {},
+        pytest.param({"ensemble": True, "clip_norm": 0.05}, marks=pytest.mark.slow),
+        pytest.param({**ALL, "loss": {"focal": 1.0, "lovasz": 1.0}}, marks=pytest.mark.slow),
+    ],
+    ids=["default", "ensemble", "all"],
 )
 def test_two_devices_train_as_one(tmp_path: Path, changes: dict[str, Any]) -> None:
     one, two = run(1, tmp_path, changes), run(2, tmp_path, changes)

@@ -46,7 +46,9 @@ def backbone_names() -> list[str]:
     return sorted(set(Backbones.models_names()) - set(NOT_ON_KERAS_3))
 
 
-def build_encoder(name: str, size: int, strides: Sequence[int], weights: str | None) -> keras.Model:
+def build_encoder(
+    name: str, size: int, strides: Sequence[int], weights: str | None, key: str = "model.backbone"
+) -> keras.Model:
     """The encoder up to its deepest wanted level: normalised (B, size, size, 3) to one feature map a stride.
 
     Args:
@@ -54,11 +56,12 @@ def build_encoder(name: str, size: int, strides: Sequence[int], weights: str | N
         size: pixels, square.
         strides: of the wanted levels, out of 2, 4, 8, 16 and 32; the outputs come in this order.
         weights: ``imagenet``, downloaded by segmentation-models into Keras' own folder, or None: random.
+        key: the parameter that names the encoder, for messages.
 
     Raises:
         ValueError: no such encoder, it does not take this size, or the weights cannot be had.
     """
-    _check_name(name)
+    _check_name(name, key)
     with _explained(name, size, weights):
         whole = Backbones.get_backbone(
             name,
@@ -111,7 +114,7 @@ def normalisation(name: str) -> tuple[bool, NDArray[np.float64], NDArray[np.floa
     Read off the library's own function on a black pixel and on one pixel of each colour, so that there is no second
     table of means to keep.
     """
-    _check_name(name)
+    _check_name(name, "model.backbone")
     pixels = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])[None]
     black, *colours = segmentation_models.get_preprocessing(name)(pixels)[0]
     slopes = (np.stack(colours) - black) / 255
@@ -134,14 +137,14 @@ def _hold_offset_of_pixels(encoder: keras.Model) -> None:
             layer.beta.trainable = False
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, key: str) -> None:
     names = backbone_names()
     if name in names:
         return
     why = "its layers' names are refused by Keras 3" if name in NOT_ON_KERAS_3 else "there is no such encoder"
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    raise ValueError(f"model.backbone is {name!r}: {why}{hint} choose one of: {', '.join(names)}")
+    raise ValueError(f"{key} is {name!r}: {why}{hint} choose one of: {', '.join(names)}")
 
 
 @contextlib.contextmanager

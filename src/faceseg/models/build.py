@@ -82,7 +82,7 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
             f"model.output is 'sigmoid', which tells one class from the rest, and the merge has {classes} classes; "
             "set model.output to 'softmax', or merge.into to a merge of two classes"
         )
-    first = _network(params, size, classes, f"resize.size is {size}")
+    first = _network(params, size, classes, f"resize.size is {size}", "model.backbone")
     if params.ensemble.architecture is None:
         return first
     second = _second(params, size, classes)
@@ -124,16 +124,16 @@ def _second(params: ModelParams, size: int, classes: int) -> keras.Model:
     smaller = size // chosen.shrink
     about = params.model_copy(update={"architecture": chosen.architecture, "backbone": chosen.backbone})
     where = f"resize.size is {size} and model.ensemble.shrink {chosen.shrink}, so the second network sees {smaller}"
-    network = _network(about, smaller, classes, where)
+    network = _network(about, smaller, classes, where, "model.ensemble.backbone")
     network.name = f"{network.name}-at-{smaller}"
     return network
 
 
-def _network(params: ModelParams, size: int, classes: int, sizes: str) -> keras.Model:
-    """One network; ``sizes`` says for messages where its size comes from."""
+def _network(params: ModelParams, size: int, classes: int, sizes: str, key: str) -> keras.Model:
+    """One network; for messages ``sizes`` says where its size comes from, ``key`` which parameter names its encoder."""
     architecture = ARCHITECTURES[params.architecture]
     _check_size(params.architecture, architecture, size, sizes)
-    encoder = build_encoder(params.backbone, size, architecture.strides, params.encoder_weights)
+    encoder = build_encoder(params.backbone, size, architecture.strides, params.encoder_weights, key)
     if not params.encoder_trainable:  # setting it to True would also free what the encoder itself holds still
         encoder.trainable = False
     images = keras.Input((size, size, 3), dtype="float32", name="images")

@@ -11,7 +11,7 @@ import numpy as np
 
 from faceseg.files import read_json, sha256
 from faceseg.models.backbones import DEEPEST, build_encoder
-from faceseg.models.build import build_described, networks
+from faceseg.models.build import BEFORE, build_described, networks
 from faceseg.params import ModelParams
 
 UNNAMED = ("conv2d", "depthwise_conv2d", "dense", "batch_normalization", "fused_batch_normalization")
@@ -54,8 +54,8 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
     """Find out before any work whether the folder holds a model that can be begun from.
 
     Raises:
-        ValueError: it holds no complete model, its weights are not those that it describes, its encoder is another, or
-            its pixels were scaled otherwise.
+        ValueError: it holds no complete model, its weights are not those that it describes, its encoder (or, between
+            two ensembles, that of the second network) is another, or its pixels were scaled otherwise.
     """
     if folder is None:
         return
@@ -65,6 +65,12 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
         raise ValueError(
             f"model.init_from: the model in {folder} has the encoder {description['backbone']}, and model.backbone is "
             f"{params.backbone}; set it to the same"
+        )
+    theirs, ours = {**BEFORE, **description["params"]}["ensemble"], params.ensemble
+    if theirs["architecture"] and ours.architecture and theirs["backbone"] != ours.backbone:
+        raise ValueError(
+            f"model.init_from: the second network of the model in {folder} has the encoder {theirs['backbone']}, and "
+            f"model.ensemble.backbone is {ours.backbone}; set it to the same"
         )
     scaling = description["params"]["input_scaling"]
     if scaling != params.input_scaling:
