@@ -20,9 +20,10 @@ def main() -> None:
     from faceseg.evaluation.confusion_picture import draw_confusion
     from faceseg.evaluation.evaluate import evaluate, write_scores, write_summary
     from faceseg.evaluation.originals import Originals
-    from faceseg.evaluation.predict import load_model, read_description, with_mirror_image
+    from faceseg.evaluation.predict import load_model, read_description
     from faceseg.evaluation.report import Sources, write_report
     from faceseg.evaluation.samples import draw_samples
+    from faceseg.evaluation.views import Views, with_views
     from faceseg.files import atomic_write, read_json
     from faceseg.params import read_params
     from faceseg.running.room import room_for
@@ -37,9 +38,8 @@ def main() -> None:
     # In float32, whatever the training's precision was; the seed is that of weights which the trained ones replace.
     setup.prepare(seed=0, precision="float32", deterministic=True)
     cache = Cache.open(Path("data/cache"))
-    model = load_model(MODELS, cache)
-    if params.evaluate.flip:
-        model = with_mirror_image(model, cache.mirror)
+    views = Views(params.evaluate.flip, tuple(params.evaluate.scales))
+    model = with_views(load_model(MODELS, cache), cache.mirror, views)
     # The model is DVC's now: nobody needs what its training could go on from.
     forget(repository_root() / ".faceseg" / "runs", read_description(MODELS)["made_from"])
     with (
@@ -89,6 +89,7 @@ def _tell_mlflow(evaluation: Any, samples: Sequence[Any], cache: Any, params: An
             description=MODELS / DESCRIPTION,
             dataset=cache.dataset,
             flip=params.evaluate.flip,
+            scales=params.evaluate.scales,
             tags=flatten({"evaluate": params.evaluate.model_dump()}),
             datasets=cache_datasets(cache.folder, RAW.parent, ("test",)),
         )

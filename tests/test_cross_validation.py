@@ -42,7 +42,7 @@ def params(source: Path, **train: object) -> Params:
     values["resize"]["size"] = 64
     values["model"] |= {"architecture": "deeplabv3plus", "backbone": "mobilenet"}
     values["train"] |= {"epochs": 1, "batch_size": 2, "keep": "last", **train}
-    values["evaluate"]["batch_size"] = 2
+    values["evaluate"] |= {"batch_size": 2, "flip": True}
     values["compute"]["workers"] = 1
     return Params.model_validate(values)
 
@@ -60,11 +60,14 @@ def test_every_training_picture_is_held_out_once_and_no_test_picture_is_seen(arc
         assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["test", "train"]
         assert list((tmp_path / "cv" / f"fold-{fold.number}" / "runs").iterdir()) == []
         # At native size, and nothing but what was held out.
-        assert fold.plain.sum() == fold.mirrored.sum() == len(fold.clips) * WIDTH * HEIGHT
-    plain, mirrored = pooled(done)
+        assert fold.plain.sum() == fold.viewed.sum() == len(fold.clips) * WIDTH * HEIGHT
+    plain, viewed = pooled(done)
     both = done[0].plain + done[1].plain
     assert plain.pixel_accuracy == pytest.approx(np.trace(both) / (TRAIN * WIDTH * HEIGHT))
-    assert f"all: mIoU {plain.miou:.4f}, pixel accuracy" in line("all", plain, mirrored)
+    told = line("all", plain, viewed)
+    assert f"all: mIoU {plain.miou:.4f}, pixel accuracy {plain.pixel_accuracy:.4f}; with evaluate.flip" in told
+    assert f" {viewed.miou:.4f}, {viewed.pixel_accuracy:.4f} (" in told
+    assert "evaluate.flip" not in line("all", plain, None)
 
 
 def test_clips_are_dealt_evenly_and_the_same_each_time() -> None:

@@ -60,6 +60,9 @@ def test_the_shipped_file_is_valid() -> None:
             "rgb",
             r"dataset\.folder: classes\.background: got 0, .*expected a colour, \[r, g, b\]",
         ),
+        ("evaluate.scales", [], r"evaluate\.scales: got \[\]; .*at least 1 item"),
+        ("evaluate.scales", [1.0, 0.1], r"evaluate\.scales\.1: got 0\.1; .*greater than or equal to 0\.25"),
+        ("evaluate.scales", [1.2, 1.5], r"evaluate: scales are \[1\.2, 1\.5\], all above 1.*; add 1\.0"),
         ("split.lists", {"train": ["a"], "val": ["a"], "test": []}, r"split\.lists: the groups a are named twice"),
     ],
 )

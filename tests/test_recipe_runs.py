@@ -41,8 +41,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     for path in (ROOT / "recipes").glob("*.yaml"):
         values = yaml.safe_load(path.read_text())
         params = values["params"]
-        # An ensemble's second network, which sees less, gets the side that the others get.
-        params.setdefault("resize", {})["size"] = SIDE * params["model"].get("ensemble", {}).get("shrink", 1)
+        # The network of an ensemble that sees least gets the side that the others get.
+        shrink = max((member["shrink"] for member in params["model"].get("ensemble", [])), default=1)
+        params.setdefault("resize", {})["size"] = SIDE * shrink
         params["train"] |= {"epochs": 3, "batch_size": 2}
         if params["model"]["backbone"] in HEAVY:
             params["model"]["backbone"] = "mobilenet"

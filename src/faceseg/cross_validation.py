@@ -13,7 +13,8 @@ import numpy as np
 
 from faceseg.evaluation.evaluate import evaluate
 from faceseg.evaluation.originals import Originals
-from faceseg.evaluation.predict import load_model, read_description, with_mirror_image
+from faceseg.evaluation.predict import load_model, read_description
+from faceseg.evaluation.views import Views, with_views
 from faceseg.objectives.metrics import Scores
 from faceseg.params import Params
 from faceseg.sources import catalog
@@ -40,14 +41,14 @@ class Fold:
         clips: held out.
         classes: names by id.
         plain: (K, K) int64, pixels at native size, actual by predicted.
-        mirrored: the same with ``evaluate.flip``: logits averaged with those of the mirror image.
+        viewed: the same with the views of ``evaluate.flip`` and ``evaluate.scales``; None where they ask for none.
     """
 
     number: int
     clips: tuple[str, ...]
     classes: tuple[str, ...]
     plain: np.ndarray
-    mirrored: np.ndarray
+    viewed: np.ndarray | None
 
 
 class _Silent:
@@ -98,20 +99,22 @@ def cross_validate(params: Params, folds: int, chosen: Sequence[int], folder: Pa
         yield _fold(params, number, clips, dealt[number - 1], folder, root)
 
 
-def pooled(folds: Sequence[Fold]) -> tuple[Scores, Scores]:
-    """Scores over the held-out pictures of all folds, plain and with the mirror image: summed first, divided once."""
+def pooled(folds: Sequence[Fold]) -> tuple[Scores, Scores | None]:
+    """Scores over the held-out pictures of all folds, plain and with the views: summed first, divided once."""
     classes = folds[0].classes
     plain = Scores.from_confusion(np.sum([fold.plain for fold in folds], axis=0), classes)
-    return plain, Scores.from_confusion(np.sum([fold.mirrored for fold in folds], axis=0), classes)
+    viewed = [fold.viewed for fold in folds if fold.viewed is not None]
+    return plain, Scores.from_confusion(np.sum(viewed, axis=0), classes) if viewed else None
 
 
-def line(what: str, plain: Scores, mirrored: Scores) -> str:
-    """One line for people: both scores, and the IoU of each class with the mirror image."""
-    classes = ", ".join(f"{name} {values['iou']:.3f}" for name, values in mirrored.to_dict()["per_class"].items())
-    return (
-        f"{what}: mIoU {plain.miou:.4f}, pixel accuracy {plain.pixel_accuracy:.4f}; with evaluate.flip "
-        f"{mirrored.miou:.4f}, {mirrored.pixel_accuracy:.4f} ({classes})"
-    )
+def line(what: str, plain: Scores, viewed: Scores | None) -> str:
+    """One line for people: both scores, and the IoU of each class, with the views where there are any."""
+    last = plain if viewed is None else viewed
+    classes = ", ".join(f"{name} {values['iou']:.3f}" for name, values in last.to_dict()["per_class"].items())
+    text = f"{what}: mIoU {plain.miou:.4f}, pixel accuracy {plain.pixel_accuracy:.4f}"
+    if viewed is not None:
+        text += f"; with evaluate.flip and evaluate.scales {viewed.miou:.4f}, {viewed.pixel_accuracy:.4f}"
+    return f"{text} ({classes})"
 
 
 def _prepare(params: Params, folder: Path, root: Path) -> list[str]:
@@ -142,10 +145,11 @@ def _fold(
     train(here / "cache", params.model, params.train, here / "runs", outputs, _Silent(), initial)
     cache = Cache.open(here / "cache")
     model = load_model(outputs.models, cache)
+    views = Views(params.evaluate.flip, tuple(params.evaluate.scales))
     with Originals(folder / "raw" / "dataset.zip", folder / "merged") as originals:
-        scored = [
+        plain, *viewed = [
             evaluate(network, cache, originals, params.evaluate.batch_size).native.sum(axis=0)
-            for network in (model, with_mirror_image(model, cache.mirror))
+            for network in ([model] if views.plain else [model, with_views(model, cache.mirror, views)])
         ]
     forget(here / "runs", read_description(outputs.models)["made_from"])
-    return Fold(number, held_out, tuple(merge.classes), *scored)
+    return Fold(number, held_out, tuple(merge.classes), plain, viewed[0] if viewed else None)

@@ -126,10 +126,10 @@ class CacheParams(Section):
 Architecture = Literal["pspnet", "deeplabv3plus", "fcn", "unet", "fpn", "linknet"]
 
 
-class Ensemble(Section):
-    """A second network, or with ``architecture`` null none."""
+class Member(Section):
+    """A further network of an ensemble."""
 
-    architecture: Architecture | None
+    architecture: Architecture
     backbone: str
     shrink: Annotated[int, Field(ge=1)]
 
@@ -142,7 +142,7 @@ class ModelParams(Section):
     input_scaling: Literal["encoder", "unit"]
     decoder: Literal["upsampling", "transpose"]
     output: Literal["softmax", "sigmoid"]
-    ensemble: Ensemble
+    ensemble: list[Member]
     init_from: str
 
 
@@ -228,10 +228,22 @@ class TrainParams(Section):
         return self
 
 
+Scale = Annotated[float, Field(ge=0.25, le=4)]
+
+
 class EvaluateParams(Section):
     batch_size: Annotated[int, Field(ge=1)]
     flip: bool
+    scales: Annotated[list[Scale], Field(min_length=1)]
     samples: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _the_edge_is_seen(self) -> "EvaluateParams":
+        if min(self.scales) > 1:
+            raise ValueError(
+                f"scales are {self.scales}, all above 1, so none shows the edge of a picture; add 1.0 or a smaller one"
+            )
+        return self
 
 
 class ComputeParams(Section):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from faceseg.evaluation.predict import forward, load_model, logits_at, with_mirror_image
+from faceseg.evaluation.predict import forward, load_model, logits_at
 from faceseg.files import read_json, sha256, write_json
 from faceseg.models.build import build_model
 from faceseg.params import ModelParams, read_params
@@ -102,29 +102,3 @@ def test_forward_gives_every_row_once_and_in_order(stretched: Staged, network: k
     for row, logits in passed:
         np.testing.assert_array_equal(logits[..., :3], split.images_at(np.array([row]))[0])
         np.testing.assert_array_equal(logits, logits_at(network, split, row))
-
-
-def test_the_mirror_image_is_turned_back_and_its_partners_change_places() -> None:
-    """By hand: a network that sees left and right differently, so that nothing cancels.
-
-    The picture's row is [1, 2]; the network's logits are the pixel times W, with W = [10, 20, 30] in the left pixel and
-    [1, 2, 3] in the right. Plain: [10, 20, 30], [2, 4, 6]. Mirrored [2, 1]: [20, 40, 60], [1, 2, 3]; turned back and
-    with classes 1 and 2 swapped: [1, 3, 2], [20, 60, 40]. The means: [5.5, 11.5, 16], [11, 32, 23].
-    """
-    images = keras.Input((1, 2, 3))
-    weights = np.array([[[10, 20, 30], [1, 2, 3]]], np.float32)
-    network = keras.Model(images, images * weights)
-    picture = np.array([[[[1, 1, 1], [2, 2, 2]]]], np.float32)
-    logits = with_mirror_image(network, [(1, 2)])(picture)
-    assert np.asarray(logits)[0, 0].tolist() == [[5.5, 11.5, 16], [11, 32, 23]]
-    # Without partners classes stay: [1, 2, 3] and [20, 40, 60] instead.
-    logits = with_mirror_image(network, [])(picture)
-    assert np.asarray(logits)[0, 0].tolist() == [[5.5, 11, 16.5], [11, 22, 33]]
-
-
-def test_a_mirror_image_changes_nothing_for_a_network_that_sees_colours_alone(
-    stretched: Staged, network: keras.Model
-) -> None:
-    images = stretched.cache().split("test").images_at(np.arange(3)).astype(np.float32)
-    twice = with_mirror_image(network, [])(images)
-    np.testing.assert_allclose(twice, network(images), rtol=1e-6)

@@ -45,7 +45,7 @@ def sources(staged: Staged, val: bool = True) -> Sources:
     root = staged.root
     write_json(root / "raw" / "source.json", {"dataset": "tiny <b>", "bytes": 123, "sha256": "ab", "members": 5})
     made_from = {"model": {"backbone": "resnet18"}, "train": {"loss": {"dice": 1.0}}, "data": "cd"}
-    params = {"ensemble": {"architecture": "unet", "backbone": "vgg16", "shrink": 2}}
+    params = {"ensemble": [{"architecture": "unet", "backbone": "vgg16", "shrink": 2}]}
     description = {"architecture": "pspnet", "backbone": "resnet18", "params": params, "made_from": made_from}
     write_json(root / "models" / "model.json", description)
     write_json(root / "metrics" / "data.json", {"pictures": 5, "rejected": {"no mask": 1}})
@@ -107,7 +107,7 @@ def test_the_page_shows_the_scores_and_the_facts(stretched: Staged, network: ker
     for name in CLASSES:
         assert name in text
     assert "absent: no pixel of it" in text
-    assert "pspnet with resnet18, and unet with vgg16 at 1/2 of the side" in text
+    assert "pspnet with resnet18 and unet with vgg16 at 1/2 of the side" in text
     assert "tiny &lt;b&gt;" in text
     assert "rejected.no mask" in text
     assert "train.loss.dice" in text

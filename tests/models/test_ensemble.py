@@ -1,4 +1,4 @@
-"""An ensemble is the mean of two networks, each of which learns as if it were alone."""
+"""An ensemble is the mean of several networks, each of which learns as if it were alone."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SIZE, CLASSES = 128, 3
 
 
 def params_of(second: str | None = "pspnet", shrink: int = 2, **changes: Any) -> ModelParams:
-    ensemble = {"architecture": second, "backbone": "mobilenet", "shrink": shrink}
+    ensemble = [{"architecture": second, "backbone": "mobilenet", "shrink": shrink}] if second else []
     values = SHIPPED.model.model_dump() | {"backbone": "mobilenet", "ensemble": ensemble} | changes
     return ModelParams.model_validate(values)
 
@@ -36,8 +36,8 @@ def images_of(batch: int = 2) -> np.ndarray:
 
 
 def by_hand(model: keras.Model, images: np.ndarray, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-    """The logits of the two, the second's from squares of 2 x 2 pixels, with TensorFlow's own pooling and resizing."""
-    first, second = networks(model)
+    """Logits of the first two, the second's from squares of 2 x 2 pixels by TensorFlow's pooling and resizing."""
+    first, second = networks(model)[:2]
     smaller = tf.nn.avg_pool2d(images, 2, 2, "VALID")
     return first(images, training=training), tf.image.resize(second(smaller, training=training), (SIZE, SIZE))
 
@@ -79,6 +79,24 @@ def test_without_shrinking_both_see_the_picture_itself() -> None:
     expected = (first(images_of()) + second(images_of())) / 2
     np.testing.assert_allclose(twice(images_of(), training=False), expected, rtol=1e-4, atol=1e-5)
     assert np.abs(first(images_of()) - second(images_of())).max() > 0.01, "two networks of other initial weights"
+
+
+def test_several_of_a_kind_are_several_networks(tmp_path: Path) -> None:
+    one = {"architecture": "pspnet", "backbone": "mobilenet", "shrink": 2}
+    params = params_of(ensemble=[one, {**one, "shrink": 1}, one])
+    model = build_model(params, SIZE, CLASSES)
+    see(model)
+    assert [network.input_shape[1] for network in networks(model)] == [SIZE, SIZE // 2, SIZE, SIZE // 2]
+    _, of_half = by_hand(model, images_of())
+    logits = [np.asarray(of_one) for of_one in logits_of_each(model)(images_of(), training=False)]
+    np.testing.assert_allclose(logits[1], of_half, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(images_of(), training=False), np.mean(logits, axis=0), rtol=1e-4, atol=1e-5)
+    for place in range(4):
+        for other in range(place):
+            assert np.abs(logits[place] - logits[other]).max() > 0.01, "other initial weights"
+    write_model(tmp_path / "models", model, params)
+    loaded = read_model(tmp_path / "models")
+    np.testing.assert_array_equal(loaded(images_of(), training=False), model(images_of(), training=False))
 
 
 def test_it_costs_both_networks_and_what_lies_between(model: keras.Model) -> None:
@@ -126,14 +144,27 @@ def test_it_comes_back_from_its_folder(model: keras.Model, tmp_path: Path) -> No
     np.testing.assert_array_equal(loaded(images_of(), training=False), model(images_of(), training=False))
 
 
-def test_a_model_described_before_there_were_ensembles(tmp_path: Path) -> None:
-    alone = build_model(params_of(None), SIZE, CLASSES)
-    write_model(tmp_path / "models", alone, params_of(None))
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (None, None),
+        (None, {"architecture": None, "backbone": "resnet18", "shrink": 2}),
+        ("pspnet", {"architecture": "pspnet", "backbone": "mobilenet", "shrink": 2}),
+    ],
+    ids=["before there were ensembles", "one alone", "a second"],
+)
+def test_a_model_described_before_ensembles_were_lists(
+    tmp_path: Path, second: str | None, told: dict[str, Any] | None
+) -> None:
+    model = build_model(params_of(second), SIZE, CLASSES)
+    write_model(tmp_path / "models", model, params_of(second))
     description = json.loads((tmp_path / "models" / "model.json").read_text())
     del description["params"]["ensemble"]
+    if told is not None:
+        description["params"]["ensemble"] = told
     write_json(tmp_path / "models" / "model.json", description)
     loaded = read_model(tmp_path / "models")
-    np.testing.assert_array_equal(loaded(images_of(), training=False), alone(images_of(), training=False))
+    np.testing.assert_array_equal(loaded(images_of(), training=False), model(images_of(), training=False))
 
 
 def test_it_begins_from_a_model_of_one_network_and_from_an_ensemble(model: keras.Model, tmp_path: Path) -> None:
@@ -146,7 +177,7 @@ def test_it_begins_from_a_model_of_one_network_and_from_an_ensemble(model: keras
     first, _ = networks(new)
     assert loaded.encoder[0] < loaded.encoder[1]
     assert loaded.left
-    assert all(name.startswith("second/") for name in loaded.left)
+    assert all(name.startswith("network 2/") for name in loaded.left)
     np.testing.assert_array_equal(first(images_of()), alone(images_of()))
     assert begin_from(new, tmp_path / "both", params_of()).left == ()
     np.testing.assert_array_equal(new(images_of(), training=False), model(images_of(), training=False))
@@ -155,23 +186,23 @@ def test_it_begins_from_a_model_of_one_network_and_from_an_ensemble(model: keras
 @pytest.mark.parametrize(
     ("second", "shrink", "size", "message"),
     [
-        ("pspnet", 3, 128, r"^resize\.size is 128, which model\.ensemble\.shrink 3 does not divide"),
+        ("pspnet", 3, 128, r"^resize\.size is 128, which model\.ensemble\.0\.shrink 3 does not divide"),
         (
             "unet",
             2,
             96,
-            r"^resize\.size is 96 and model\.ensemble\.shrink 2, so the second network sees 48, which unet cannot "
-            r"take: it needs a multiple of 32, at least 64; the nearest: 64",
+            r"^resize\.size is 96 and model\.ensemble\.0\.shrink 2, so that network sees 48, which unet cannot take: "
+            r"it needs a multiple of 32, at least 64; the nearest: 64",
         ),
     ],
 )
-def test_sizes_that_the_second_network_cannot_take(second: str, shrink: int, size: int, message: str) -> None:
+def test_sizes_that_a_further_network_cannot_take(second: str, shrink: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_model(params_of(second, shrink), size, CLASSES)
 
 
-def test_a_second_encoder_that_does_not_exist() -> None:
-    chosen = {"architecture": "pspnet", "backbone": "mobilnet", "shrink": 2}
-    params = params_of(ensemble=chosen)
-    with pytest.raises(ValueError, match=r"^model\.ensemble\.backbone is 'mobilnet'.*did you mean 'mobilenet'\?"):
+def test_an_encoder_that_does_not_exist() -> None:
+    chosen = {"architecture": "pspnet", "backbone": "mobilenet", "shrink": 2}
+    params = params_of(ensemble=[chosen, {**chosen, "backbone": "mobilnet"}])
+    with pytest.raises(ValueError, match=r"^model\.ensemble\.1\.backbone is 'mobilnet'.*did you mean 'mobilenet'\?"):
         build_model(params, SIZE, CLASSES)

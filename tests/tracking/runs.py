@@ -82,6 +82,7 @@ def evaluate(root: Path, model: str, side: Measured, miou: float = 0.5, **tags: 
             description=root / "models" / "model.json",
             dataset="faces",
             flip=False,
+            scales=[1.0],
             tags=tags,
         )
     )

@@ -1,5 +1,6 @@
 """candidate is the newest, champion the best that was shown; a training has one version, however often it is sent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("tracking")
 def _light_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in a model's folder is the business of test_serving.py."""
 
-    def save_model(path: Path, weights: Path, description: Path, flip: bool) -> None:
+    def save_model(path: Path, weights: Path, description: Path, flip: bool, scales: Sequence[float]) -> None:
         path.mkdir()
         (path / "weights").write_bytes(weights.read_bytes())
 

@@ -87,6 +87,7 @@ def _register(root: Path) -> None:
             description=root / "models" / "model.json",
             dataset="faces",
             flip=False,
+            scales=[1.0],
         )
     )
 
@@ -130,6 +131,7 @@ def _wait(process: "subprocess.Popen[bytes]", ping: str, log: Path) -> None:
 
 def test_the_served_champion_answers_a_picture_with_its_mask(registered: Path, address: str) -> None:
     from faceseg.evaluation.parser import FaceParser
+    from faceseg.evaluation.views import Views
 
     _, photograph = draw_clip(seed=1, split=VAL, clip=0, frames=1)[0]
     picture = io.BytesIO()
@@ -140,7 +142,7 @@ def test_the_served_champion_answers_a_picture_with_its_mask(registered: Path, a
     rows = [{"image": base64.b64encode(content).decode()} for content in contents]
     answer = requests.post(address, json={"dataframe_records": rows}, timeout=300)
     assert answer.status_code == 200, answer.text
-    parser = FaceParser.open(registered / "models", flip=False)
+    parser = FaceParser.open(registered / "models", Views())
     for content, told in zip(contents, answer.json()["predictions"], strict=True):
         mask = Image.open(io.BytesIO(base64.b64decode(told["mask"])))
         expected = parser.labels(content)
@@ -174,22 +176,25 @@ def test_a_version_is_plain_files_with_a_signature_and_an_example(registered: Pa
     assert Image.open(io.BytesIO(base64.b64decode(text))).format == "JPEG"
 
 
-def test_a_version_looks_at_the_mirror_image_where_its_evaluation_did(registered: Path) -> None:
+def test_a_version_looks_at_the_views_that_its_evaluation_looked_at(registered: Path) -> None:
     import mlflow.pyfunc
 
     from faceseg.evaluation.parser import FaceParser
+    from faceseg.evaluation.views import Views
 
     told = Told(f"sqlite:///{registered / 'mlflow.db'}")
     folder = told.client.download_artifacts(told.versions()[0].run_id, "model", str(registered))
     _, photograph = draw_clip(seed=1, split=VAL, clip=0, frames=1)[0]
     row = {"image": base64.b64encode(photograph).decode()}
     masks = []
-    for flip in (False, True):
-        (answer,) = mlflow.pyfunc.load_model(folder, model_config={"flip": flip}).predict([row])
+    for views in (Views(), Views(flip=True), Views(scales=(0.5, 1.0))):
+        config = {"flip": views.flip, "scales": list(views.scales)}
+        (answer,) = mlflow.pyfunc.load_model(folder, model_config=config).predict([row])
         masks.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["mask"])))))
-        expected = FaceParser.open(registered / "models", flip).labels(photograph)
+        expected = FaceParser.open(registered / "models", views).labels(photograph)
         np.testing.assert_array_equal(masks[-1], expected)
     assert (masks[0] != masks[1]).any()
+    assert (masks[0] != masks[2]).any()
 
 
 def test_damaged_weights_are_not_served(registered: Path) -> None:

@@ -59,21 +59,22 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
         check_initial(tmp_path / "models", params_of(backbone="resnet18"))
 
 
-def test_another_second_encoder_is_refused(tmp_path: Path) -> None:
-    def ensemble(second: str | None, backbone: str) -> ModelParams:
-        chosen = {"architecture": second, "backbone": backbone, "shrink": 1}
+def test_another_encoder_of_an_ensemble_is_refused(tmp_path: Path) -> None:
+    def ensemble(*backbones: str) -> ModelParams:
+        chosen = [{"architecture": "pspnet", "backbone": backbone, "shrink": 1} for backbone in backbones]
         return ModelParams.model_validate(params_of().model_dump() | {"ensemble": chosen})
 
-    params = ensemble("pspnet", "mobilenet")
+    params = ensemble("mobilenet", "mobilenet")
     write_new(tmp_path / "models", params, 64, 3)
     check_initial(tmp_path / "models", params)
-    check_initial(tmp_path / "models", ensemble(None, "resnet18"))
+    check_initial(tmp_path / "models", ensemble())
+    check_initial(tmp_path / "models", ensemble("mobilenet"))
     with pytest.raises(
         ValueError,
-        match=r"the second network of the model in .*models has the encoder mobilenet, and "
-        r"model\.ensemble\.backbone is resnet18; set it to the same",
+        match=r"model\.ensemble\.1 of the model in .*models has the encoder mobilenet, and "
+        r"model\.ensemble\.1\.backbone is resnet18; set it to the same",
     ):
-        check_initial(tmp_path / "models", ensemble("unet", "resnet18"))
+        check_initial(tmp_path / "models", ensemble("mobilenet", "resnet18"))
 
 
 def test_no_model_and_damaged_weights(tmp_path: Path) -> None:

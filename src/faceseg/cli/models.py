@@ -26,12 +26,11 @@ def models(
 
     if architecture not in ("all", *ARCHITECTURES):
         fail(f"there is no architecture {architecture!r}; choose one of: {', '.join(ARCHITECTURES)}")
-    params = read_params().model
+    params = read_params().model.model_copy(update={"encoder_weights": None, "ensemble": []})
     print(f"{'architecture':14} {'backbone':18} {'parameters':>11} {'multiply-adds':>14}   at {size} pixels")
     for name in ARCHITECTURES if architecture == "all" else [architecture]:
         for encoder in backbone_names() if backbone == "all" else [backbone]:
-            alone = params.ensemble.model_copy(update={"architecture": None})
-            chosen = {"architecture": name, "backbone": encoder, "encoder_weights": None, "ensemble": alone}
+            chosen = {"architecture": name, "backbone": encoder}
             try:
                 model = build_model(params.model_copy(update=chosen), size, classes)
             except ValueError as error:

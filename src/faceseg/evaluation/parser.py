@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 
 from faceseg.evaluation.native import native_labels
-from faceseg.evaluation.predict import read_description, read_model, with_mirror_image
+from faceseg.evaluation.predict import read_description, read_model
+from faceseg.evaluation.views import Views, with_views
 from faceseg.images.codec import check_image, decode_image
 from faceseg.images.geometry import Fit, content_box, resize_image
 
@@ -23,7 +24,7 @@ class FaceParser:
         colours: (r, g, b) by id, 0..255.
     """
 
-    def __init__(self, model: keras.Model, size: int, fit: Fit, classes: Sequence[str], colours: Sequence) -> None:
+    def __init__(self, model: Any, size: int, fit: Fit, classes: Sequence[str], colours: Sequence) -> None:
         """Prefer ``FaceParser.open``."""
         self._model = model
         self._size = size
@@ -32,16 +33,14 @@ class FaceParser:
         self.colours = tuple(tuple(int(level) for level in colour) for colour in colours)
 
     @classmethod
-    def open(cls, folder: Path, flip: bool) -> "FaceParser":
-        """The model of a folder that the train stage wrote; ``flip`` as ``evaluate.flip``.
+    def open(cls, folder: Path, views: Views) -> "FaceParser":
+        """The model of a folder that the train stage wrote, which looks at a picture in these views.
 
         Raises:
             MissingInputError: a file is not there, or the weights are not those of the description.
         """
         about = read_description(folder)
-        model = read_model(folder)
-        if flip:
-            model = with_mirror_image(model, about["mirror"])
+        model = with_views(read_model(folder), about["mirror"], views)
         return cls(model, about["size"], about["fit"], about["classes"], about["colours"])
 
     def labels(self, content: bytes) -> np.ndarray:

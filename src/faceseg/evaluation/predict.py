@@ -1,6 +1,6 @@
 """A trained model from its folder, and the network's pass over a split in batches of one static shape."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,25 +70,6 @@ def _check_same(description: Mapping[str, Any], cache: Cache) -> None:
                 f"the model's {what} is {of_model}, but the cache's is {of_cache}; "
                 "train on this cache with `dvc repro`, or bring the cache of the model back with `dvc checkout`"
             )
-
-
-def with_mirror_image(model: keras.Model, mirror: Sequence[tuple[int, int]]) -> keras.Model:
-    """The model that looks twice: the mean of its logits for a picture and for the picture's mirror image, turned back.
-
-    Mirrored, a left eye is a right eye: the channels of mirror partners change places. The mean of logits is, but for a
-    factor common to all classes, the geometric mean of the two probabilities.
-
-    Args:
-        model: (B, S, S, 3) float32 to logits (B, S, S, K).
-        mirror: pairs of classes that change places in a mirrored picture.
-    """
-    partner = list(range(model.output_shape[-1]))
-    for one, other in mirror:
-        partner[one], partner[other] = other, one
-    images = keras.Input(model.input_shape[1:], dtype="float32", name="images")
-    turned_back = keras.ops.flip(model(keras.ops.flip(images, axis=2)), axis=2)
-    logits = (model(images) + keras.ops.take(turned_back, partner, axis=-1)) / 2
-    return keras.Model(images, logits, name=model.name)
 
 
 def forward(model: keras.Model, split: Split, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:

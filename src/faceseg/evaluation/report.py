@@ -21,6 +21,7 @@ from faceseg.evaluation.evaluate import Evaluation, by_clip
 from faceseg.evaluation.predict import read_description
 from faceseg.evaluation.samples import PANELS, Sample
 from faceseg.files import read_csv, read_json, write_bytes
+from faceseg.models.build import members_of
 from faceseg.store.packs import MissingInputError
 from faceseg.store.shards import Cache
 
@@ -66,11 +67,11 @@ def write_report(path: Path, evaluation: Evaluation, samples: Sequence[Sample], 
 
 
 def _model_in_words(description: Mapping[str, Any]) -> str:
-    words = f"{description['architecture']} with {description['backbone']}"
-    second = description["params"].get("ensemble", {"architecture": None})
-    if second["architecture"] is None:
-        return words
-    return f"{words}, and {second['architecture']} with {second['backbone']} at 1/{second['shrink']} of the side"
+    words = [f"{description['architecture']} with {description['backbone']}"]
+    for member in members_of(description):
+        side = f" at 1/{member['shrink']} of the side" if member["shrink"] > 1 else ""
+        words.append(f"{member['architecture']} with {member['backbone']}{side}")
+    return " and ".join(words)
 
 
 def _facts(evaluation: Evaluation, cache: Cache, sources: Sources) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from faceseg.models.backbones import build_encoder, normalise, scale_to_unit
 from faceseg.models.blocks import BinAverage, Enlarge
 from faceseg.params import ModelParams
 
-# What a model is whose description was written before these parameters were.
-BEFORE = {"ensemble": {"architecture": None, "backbone": "resnet18", "shrink": 2}}
 MEAN, JOINT = "mean_of_networks", "-and-"
 
 Head = Callable[[dict[int, Any], int, int, ModelParams], Any]
@@ -67,7 +65,7 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
     With ``output: sigmoid`` the network has one logit z for class 1, and its output is [0, z]. The softmax of that is
     [1 - sigmoid(z), sigmoid(z)], so masks, losses and scores need to know nothing of it.
 
-    With an ``ensemble`` there is a second network beside the first, and the output is the mean of their logits. It sees
+    With an ``ensemble`` there are more networks beside the first, and the output is the mean of their logits. Each sees
     the picture averaged over squares of ``shrink`` x ``shrink`` pixels, and its logits are enlarged bilinearly. See
     :func:`networks` and :func:`logits_of_each`.
 
@@ -83,22 +81,22 @@ def build_model(params: ModelParams, size: int, classes: int) -> keras.Model:
             "set model.output to 'softmax', or merge.into to a merge of two classes"
         )
     first = _network(params, size, classes, f"resize.size is {size}", "model.backbone")
-    if params.ensemble.architecture is None:
+    if not params.ensemble:
         return first
-    second = _second(params, size, classes)
     images = keras.Input((size, size, 3), dtype="float32", name="images")
-    smaller = images
-    if second.input_shape[1] < size:
-        smaller = BinAverage(*second.input_shape[1:3], dtype="float32", name="shrink")(images)
-    each = [first(images), second(smaller)]
-    if second.input_shape[1] < size:
-        each[1] = Enlarge(size, size, dtype="float32", name="enlarge")(each[1])
+    names, each = [first.name], [first(images)]
+    for place in range(len(params.ensemble)):
+        network = _member(params, place, size, classes)
+        if network.name in names:  # the same again, with other initial weights
+            network.name = f"{network.name}-{place + 2}"
+        names.append(network.name)
+        each.append(_seen_smaller(network, images, place))
     mean = keras.layers.Average(dtype="float32", name=MEAN)(each)
-    return keras.Model(images, mean, name=f"{first.name}{JOINT}{second.name}")
+    return keras.Model(images, mean, name=JOINT.join(names))
 
 
 def networks(model: keras.Model) -> list[keras.Model]:
-    """The networks of a model of :func:`build_model`: itself, or the two of an ensemble."""
+    """The networks of a model of :func:`build_model`: itself, or those of an ensemble, in their order."""
     return [model.get_layer(name) for name in model.name.split(JOINT)] if _is_ensemble(model) else [model]
 
 
@@ -114,19 +112,28 @@ def _is_ensemble(model: keras.Model) -> bool:
     return any(layer.name == MEAN for layer in model.layers)
 
 
-def _second(params: ModelParams, size: int, classes: int) -> keras.Model:
-    """The ensemble's second network, for pictures of ``size`` divided by ``shrink``."""
-    chosen = params.ensemble
+def _member(params: ModelParams, place: int, size: int, classes: int) -> keras.Model:
+    """A further network of the ensemble, for pictures of ``size`` divided by its ``shrink``."""
+    chosen, key = params.ensemble[place], f"model.ensemble.{place}"
     if size % chosen.shrink:
         raise ValueError(
-            f"resize.size is {size}, which model.ensemble.shrink {chosen.shrink} does not divide; make it a multiple"
+            f"resize.size is {size}, which {key}.shrink {chosen.shrink} does not divide; make it a multiple"
         )
     smaller = size // chosen.shrink
     about = params.model_copy(update={"architecture": chosen.architecture, "backbone": chosen.backbone})
-    where = f"resize.size is {size} and model.ensemble.shrink {chosen.shrink}, so the second network sees {smaller}"
-    network = _network(about, smaller, classes, where, "model.ensemble.backbone")
+    where = f"resize.size is {size} and {key}.shrink {chosen.shrink}, so that network sees {smaller}"
+    network = _network(about, smaller, classes, where, f"{key}.backbone")
     network.name = f"{network.name}-at-{smaller}"
     return network
+
+
+def _seen_smaller(network: keras.Model, images: Any, place: int) -> Any:
+    """The network's logits at the size of ``images``, which it sees at its own."""
+    size, smaller = images.shape[1], network.input_shape[1]
+    if smaller == size:
+        return network(images)
+    shrunk = BinAverage(smaller, smaller, dtype="float32", name=f"shrink-{place}")(images)
+    return Enlarge(size, size, dtype="float32", name=f"enlarge-{place}")(network(shrunk))
 
 
 def _network(params: ModelParams, size: int, classes: int, sizes: str, key: str) -> keras.Model:
@@ -153,8 +160,17 @@ def build_described(description: Mapping[str, Any]) -> keras.Model:
 
     Weights that its training began from, which may have to be downloaded, would be overwritten, so there are none.
     """
-    params = ModelParams.model_validate({**BEFORE, **description["params"], "encoder_weights": None})
+    members = members_of(description)
+    params = ModelParams.model_validate({**description["params"], "ensemble": members, "encoder_weights": None})
     return build_model(params, description["size"], len(description["classes"]))
+
+
+def members_of(description: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """``model.ensemble`` of a trained model's description, which may be of before there were ensembles, or lists."""
+    told = description["params"].get("ensemble", [])
+    if isinstance(told, list):
+        return told
+    return [told] if told["architecture"] else []
 
 
 def _check_size(name: str, architecture: Architecture, size: int, sizes: str) -> None:

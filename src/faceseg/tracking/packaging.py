@@ -3,6 +3,7 @@
 import base64
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ _REQUIRED = (
 )
 
 
-def save_model(path: Path, weights: Path, description: Path, flip: bool) -> None:
+def save_model(path: Path, weights: Path, description: Path, flip: bool, scales: Sequence[float]) -> None:
     """Write the folder of an MLflow model to ``path``, which must not exist; TensorFlow is not needed for it.
 
-    ``flip``: it predicts with the mirror image too, as it was evaluated.
+    ``flip`` and ``scales``: it predicts from the views that it was evaluated with.
     """
     with importing:
         import mlflow.pyfunc
@@ -50,7 +51,7 @@ def save_model(path: Path, weights: Path, description: Path, flip: bool) -> None
             signature=ModelSignature(*_schemas()),
             input_example=_example(),
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
-            model_config={"flip": flip},
+            model_config={"flip": flip, "scales": list(scales)},
         )
 
 

@@ -62,7 +62,8 @@ def _find_version(store: Store, name: str, run_id: str) -> Any | None:
 def _log_model(store: Store, run_id: str, journal: Journal, line: Line) -> None:
     weights, description = (journal.kept(line["model"][name]) for name in ("weights", "description"))
     with tempfile.TemporaryDirectory(prefix="faceseg-") as folder:
-        save_model(Path(folder) / MODEL, weights, description, line["flip"])
+        # A line of before there were scales has none.
+        save_model(Path(folder) / MODEL, weights, description, line["flip"], line.get("scales", [1.0]))
         store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
 
 

@@ -27,7 +27,7 @@ class Evaluated:
         files: to show.
         weights, description: the model's two files.
         dataset: name of the description, after which the registered model is called.
-        flip: whether the mirror image was looked at too, which the served model then does as well.
+        flip, scales: the views that were looked at, which the served model then looks at as well.
         tags: of the evaluation, such as its parameters.
         datasets: of :func:`faceseg.tracking.provenance.cache_datasets`.
     """
@@ -38,6 +38,7 @@ class Evaluated:
     description: Path
     dataset: str
     flip: bool
+    scales: Sequence[float]
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: Sequence[Mapping[str, Any]] = ()
 
@@ -148,6 +149,7 @@ class Tracker:
             model={name: self.journal.keep(path) for name, path in _model_files(evaluated).items()},
             dataset=evaluated.dataset,
             flip=evaluated.flip,
+            scales=list(evaluated.scales),
         )
         try:
             notes = deliver(self.journal, self._store).notes

@@ -11,7 +11,7 @@ import numpy as np
 
 from faceseg.files import read_json, sha256
 from faceseg.models.backbones import DEEPEST, build_encoder
-from faceseg.models.build import BEFORE, build_described, networks
+from faceseg.models.build import build_described, members_of, networks
 from faceseg.params import ModelParams
 
 UNNAMED = ("conv2d", "depthwise_conv2d", "dense", "batch_normalization", "fused_batch_normalization")
@@ -55,7 +55,7 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
 
     Raises:
         ValueError: it holds no complete model, its weights are not those that it describes, its encoder (or, between
-            two ensembles, that of the second network) is another, or its pixels were scaled otherwise.
+            two ensembles, that of a further network) is another, or its pixels were scaled otherwise.
     """
     if folder is None:
         return
@@ -66,12 +66,12 @@ def check_initial(folder: Path | None, params: ModelParams) -> None:
             f"model.init_from: the model in {folder} has the encoder {description['backbone']}, and model.backbone is "
             f"{params.backbone}; set it to the same"
         )
-    theirs, ours = {**BEFORE, **description["params"]}["ensemble"], params.ensemble
-    if theirs["architecture"] and ours.architecture and theirs["backbone"] != ours.backbone:
-        raise ValueError(
-            f"model.init_from: the second network of the model in {folder} has the encoder {theirs['backbone']}, and "
-            f"model.ensemble.backbone is {ours.backbone}; set it to the same"
-        )
+    for place, (theirs, ours) in enumerate(zip(members_of(description), params.ensemble, strict=False)):
+        if theirs["backbone"] != ours.backbone:
+            raise ValueError(
+                f"model.init_from: model.ensemble.{place} of the model in {folder} has the encoder "
+                f"{theirs['backbone']}, and model.ensemble.{place}.backbone is {ours.backbone}; set it to the same"
+            )
     scaling = description["params"]["input_scaling"]
     if scaling != params.input_scaling:
         raise ValueError(
@@ -135,12 +135,12 @@ def _read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _parts(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
     """The weights of the encoder and of what follows it, by name, in the model's order.
 
-    Those of an ensemble's second network bear ``second/`` before their names, so that it begins from a second network.
+    Those of an ensemble's further networks bear their number before their names: the second begins from a second.
     """
     encoders: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for place, network in enumerate(networks(model)):
-        before = "second/" if place else ""
+        before = f"network {place + 1}/" if place else ""
         encoder = network.get_layer("encoder")
         held = {id(weight) for weight in encoder.weights}
         encoders |= {before + name: weight for name, weight in _of_encoder(encoder).items()}
