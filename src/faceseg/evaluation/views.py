@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from faceseg.models.blocks import resample
+
 UNSCALED = (1.0,)
 
 
@@ -56,38 +58,48 @@ class _MeanOfViews(keras.layers.Layer):
     def __init__(self, model: keras.Model, mirror: Sequence[tuple[int, int]], views: Views) -> None:
         super().__init__(name=model.name, dtype="float32")
         height, width, _ = model.input_shape[1:]
-        kept = list(range(model.output_shape[-1]))
-        swapped = list(kept)
-        for one, other in mirror:
-            swapped[one], swapped[other] = other, one
-        each = [(scale, mirrored) for scale in views.scales for mirrored in ((False, True) if views.flip else (False,))]
+        classes = model.output_shape[-1]
+        each = [_view(height, width, scale, None, classes) for scale in views.scales]
+        if views.flip:
+            each += [_view(height, width, scale, mirror, classes) for scale in views.scales]
         self._network = model
-        self._there = [
-            np.stack([zoom_matrix(height, scale) for scale, _ in each]),
-            np.stack([_turned(zoom_matrix(width, scale), mirrored) for scale, mirrored in each]),
-        ]
-        self._back = [
-            np.stack([zoom_matrix(height, 1 / scale) for scale, _ in each]),
-            np.stack([_turned(zoom_matrix(width, 1 / scale), mirrored) for scale, mirrored in each]),
-        ]
-        self._partners = np.array([swapped if mirrored else kept for _, mirrored in each], np.int32)
-        self._seen = np.stack([np.outer(seen(height, scale), seen(width, scale)) for scale, _ in each])
+        # Not among the constants of a graph, which may hold 2 GiB of them.
+        self._views = tuple(tf.constant(np.stack(values)) for values in zip(*each, strict=True))
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """The mean of the views' logits, of each pixel over the views that show it."""
 
         def add(total: tf.Tensor, view: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            rows, columns, back_rows, back_columns, partners, seen = view
-            logits = self._network(_resampled(images, rows, columns), training=False)
-            back = _resampled(tf.gather(logits, partners, axis=-1), back_rows, back_columns)
-            return total + seen[..., None] * back
+            rows, columns, back_rows, back_columns, partners, shown = view
+            logits = self._network(resample(images, rows, columns), training=False)
+            back = resample(tf.gather(logits, partners, axis=-1), back_rows, back_columns)
+            return total + shown[..., None] * back
 
-        kinds = [tf.float32] * 4 + [tf.int32, tf.float32]
-        values = [*self._there, *self._back, self._partners, self._seen]
-        views = tuple(tf.constant(value, kind) for value, kind in zip(values, kinds, strict=True))
+        *_, partners, shown = self._views
         _, height, width, _ = images.shape
-        start = tf.zeros((tf.shape(images)[0], height, width, self._partners.shape[1]))
-        return tf.foldl(add, views, start, parallel_iterations=1) / self._seen.sum(axis=0)[..., None].astype(np.float32)
+        start = tf.zeros((tf.shape(images)[0], height, width, partners.shape[-1]))
+        total = tf.foldl(add, self._views, start, parallel_iterations=1)
+        return total / tf.reduce_sum(shown, axis=0)[..., None]
+
+
+def _view(
+    height: int, width: int, scale: float, mirror: Sequence[tuple[int, int]] | None, classes: int
+) -> tuple[np.ndarray, ...]:
+    """A view's maps of rows and columns, there and back, the classes' places, and the pixels shown (H, W).
+
+    ``mirror``: the partners that change places in the mirror image; None: not mirrored.
+    """
+    partners = np.arange(classes, dtype=np.int32)
+    turn = slice(None)
+    if mirror is not None:
+        turn = slice(None, None, -1)  # zooming and mirroring about one centre may change places
+        for one, other in mirror:
+            partners[one], partners[other] = other, one
+    there = zoom_matrix(height, scale), zoom_matrix(width, scale)[turn]
+    back = zoom_matrix(height, 1 / scale), zoom_matrix(width, 1 / scale)[turn]
+    shown = np.outer(seen(height, scale), seen(width, scale))
+    maps = [np.asarray(values, np.float32) for values in (*there, *back)]
+    return *maps, partners, shown.astype(np.float32)
 
 
 def zoom_matrix(side: int, factor: float) -> NDArray[np.float64]:
@@ -117,16 +129,3 @@ def _reflected(index: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     """The pixel that mirrors at both ends put at ``index``: ... 1 0 | 0 1 ... side-1 | side-1 ..."""
     folded = index % (2 * side)
     return np.minimum(folded, 2 * side - 1 - folded)
-
-
-def _turned(matrix: NDArray[np.float64], mirrored: bool) -> NDArray[np.float64]:
-    """The same map of an axis, mirrored: zooming and mirroring about one centre may change places."""
-    return matrix[::-1] if mirrored else matrix
-
-
-def _resampled(inputs: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Map the rows (H, H), then the columns (W, W), of (B, H, W, C)."""
-    _, height, width, channels = inputs.shape
-    outputs = tf.matmul(rows, tf.reshape(inputs, (-1, height, width * channels)))
-    outputs = tf.matmul(columns, tf.reshape(outputs, (-1, width, channels)))
-    return tf.reshape(outputs, (-1, height, width, channels))

@@ -69,12 +69,10 @@ class _LinearResampling(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """(B, H, W, C) of any floating dtype to (B, height, width, C) of the same."""
-        _, height, width, channels = inputs.shape
+        _, height, width, _ = inputs.shape
         rows = tf.constant(self.matrix(height, self.height), inputs.dtype)
         columns = tf.constant(self.matrix(width, self.width), inputs.dtype)
-        outputs = tf.matmul(rows, tf.reshape(inputs, (-1, height, width * channels)))
-        outputs = tf.matmul(columns, tf.reshape(outputs, (-1, width, channels)))
-        return tf.reshape(outputs, (-1, self.height, self.width, channels))
+        return resample(inputs, rows, columns)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.height, self.width, input_shape[3])
@@ -120,6 +118,14 @@ class BinAverage(_LinearResampling):
 
     def matrix(self, inputs: int, outputs: int) -> NDArray[np.float64]:
         return bin_matrix(inputs, outputs)
+
+
+def resample(inputs: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Map the rows by a matrix (h, H), then the columns by one (w, W): (B, H, W, C) to (B, h, w, C)."""
+    _, height, width, channels = inputs.shape
+    outputs = tf.matmul(rows, tf.reshape(inputs, (-1, height, width * channels)))
+    outputs = tf.matmul(columns, tf.reshape(outputs, (-1, width, channels)))
+    return tf.reshape(outputs, (-1, rows.shape[0], columns.shape[0], channels))
 
 
 def bilinear_matrix(inputs: int, outputs: int) -> NDArray[np.float64]:
