@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from faceseg.params import LossParams, ModelParams, ParamsError, TrainParams, read_params
 
 ROOT = Path(__file__).parents[1]
+MEMBER = {"architecture": "unet", "backbone": "resnet18", "shrink": 2}
 
 
 def read_with(tmp_path: Path, key: str, value: Any = None, *, drop: bool = False) -> None:
@@ -60,8 +61,25 @@ def test_the_shipped_file_is_valid() -> None:
             "rgb",
             r"dataset\.folder: classes\.background: got 0, .*expected a colour, \[r, g, b\]",
         ),
+        ("model.ensemble", {"architecture": None}, r"model\.ensemble: got \{.*\}; .*list"),
+        (
+            "model.ensemble",
+            [{"architecture": "unet", "backbone": "resnet18"}],
+            r"model\.ensemble\.0\.shrink: missing; this section needs: architecture, backbone, shrink",
+        ),
+        (
+            "model.ensemble",
+            [MEMBER, {**MEMBER, "backbon": "vgg16"}],
+            r"model\.ensemble\.1\.backbon: unknown key; did you mean 'backbone'\?",
+        ),
+        (
+            "model.ensemble",
+            [{**MEMBER, "shrink": 0}],
+            r"model\.ensemble\.0\.shrink: got 0; .*greater than or equal to 1",
+        ),
         ("evaluate.scales", [], r"evaluate\.scales: got \[\]; .*at least 1 item"),
-        ("evaluate.scales", [1.0, 0.1], r"evaluate\.scales\.1: got 0\.1; .*greater than or equal to 0\.25"),
+        ("evaluate.scales", [1.0, 0.1], r"evaluate\.scales\.1: got 0\.1; .*greater than or equal to 0\.5"),
+        ("evaluate.scales", [1.0, 0.9, 1.0], r"evaluate: scales are \[1\.0, 0\.9, 1\.0\]; name each once"),
         ("evaluate.scales", [1.2, 1.5], r"evaluate: scales are \[1\.2, 1\.5\], all above 1.*; add 1\.0"),
         ("split.lists", {"train": ["a"], "val": ["a"], "test": []}, r"split\.lists: the groups a are named twice"),
     ],

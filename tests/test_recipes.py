@@ -142,5 +142,11 @@ def test_changes_over_a_recipe() -> None:
         recipe(train={"epochs": 3}), ["train.loss.dice=0.5", "train.epochs=7", "model.backbone=vgg16"]
     )
     assert changed.params == {"train": {"epochs": 7, "loss": {"dice": 0.5}}, "model": {"backbone": "vgg16"}}
+    members = [{"architecture": "unet", "shrink": 2}, {"architecture": "fpn", "shrink": 1}]
+    changed = with_changes(
+        recipe(model={"ensemble": members}), ["model.ensemble.1.shrink=4", "train.learning_rate=1e-3"]
+    )
+    assert changed.params["model"]["ensemble"] == [members[0], {"architecture": "fpn", "shrink": 4}]
+    assert changed.params["train"] == {"learning_rate": 0.001}
     with pytest.raises(RecipeError, match=r"got 'epochs', expected key=value"):
         with_changes(recipe(), ["epochs"])

@@ -113,7 +113,7 @@ def line(what: str, plain: Scores, viewed: Scores | None) -> str:
     classes = ", ".join(f"{name} {values['iou']:.3f}" for name, values in last.to_dict()["per_class"].items())
     text = f"{what}: mIoU {plain.miou:.4f}, pixel accuracy {plain.pixel_accuracy:.4f}"
     if viewed is not None:
-        text += f"; with evaluate.flip and evaluate.scales {viewed.miou:.4f}, {viewed.pixel_accuracy:.4f}"
+        text += f"; with the recipe's flip and scales {viewed.miou:.4f}, {viewed.pixel_accuracy:.4f}"
     return f"{text} ({classes})"
 
 

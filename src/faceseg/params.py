@@ -6,7 +6,7 @@ Each section is the whole of what a stage may read of it; ``tests/test_dvc_graph
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -228,7 +228,8 @@ class TrainParams(Section):
         return self
 
 
-Scale = Annotated[float, Field(ge=0.25, le=4)]
+# Beyond, a linear resampling would leave out pixels.
+Scale = Annotated[float, Field(ge=0.5, le=2)]
 
 
 class EvaluateParams(Section):
@@ -238,7 +239,9 @@ class EvaluateParams(Section):
     samples: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _the_edge_is_seen(self) -> "EvaluateParams":
+    def _each_scale_once_and_the_edge_is_seen(self) -> "EvaluateParams":
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError(f"scales are {self.scales}; name each once")
         if min(self.scales) > 1:
             raise ValueError(
                 f"scales are {self.scales}, all above 1, so none shows the edge of a picture; add 1.0 or a smaller one"
@@ -297,6 +300,15 @@ _Loader.add_implicit_resolver(
 )
 
 
+def parse_yaml(text: str) -> Any:
+    """Its values, with 1e-3 a number and a key that comes twice refused.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+
+
 def read_params(path: Path = PARAMS_FILE) -> Params:
     """The whole of params.yaml, checked.
 
@@ -308,7 +320,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     except FileNotFoundError:
         raise ParamsError(f"{path} is not there; run from the root of the repository, where params.yaml lies") from None
     try:
-        values = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        values = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
@@ -329,7 +341,10 @@ def _explain(fault: Any, values: dict[str, Any]) -> str:
         if isinstance(part, str) and not isinstance(section, dict):
             break
         where.append(str(part))
-        section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, list):
+            section = section[part] if isinstance(part, int) and part < len(section) else None
+        else:
+            section = section.get(part) if isinstance(section, dict) else None
     key = ".".join(where)
     if fault["type"] == "extra_forbidden":
         known = _keys_beside(where)
@@ -348,5 +363,6 @@ def _keys_beside(where: list[str]) -> list[str]:
     """The keys that the section around ``where`` has."""
     model: Any = Params
     for part in where[:-1]:
-        model = model.model_fields[part].annotation
+        # A position in a list of sections, or a section's key.
+        model = get_args(model)[0] if part.isdigit() else model.model_fields[part].annotation
     return list(model.model_fields)

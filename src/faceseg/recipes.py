@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from faceseg.params import Params, Section
+from faceseg.params import Params, Section, parse_yaml
 
 FOLDER = Path("recipes")
 SOURCE = "dataset.source"
@@ -73,7 +73,7 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         key, equals, value = change.partition("=")
         if not equals:
             raise RecipeError(f"got {change!r}, expected key=value, such as train.epochs=20")
-        above: Any = yaml.safe_load(value)
+        above: Any = parse_yaml(value)
         for part in reversed(key.split(".")):
             above = {part: above}
         params = _merged(params, above)
@@ -142,8 +142,14 @@ def leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = {key: _merged(value, {}) if isinstance(value, dict) else value for key, value in below.items()}
     for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
+        before = merged.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = _merged(before, value)
+        elif isinstance(value, dict) and isinstance(before, list) and value.keys() <= set(map(str, range(len(before)))):
+            entries = {str(place): entry for place, entry in enumerate(before)}
+            merged[key] = list(_merged(entries, value).values())
+        else:
+            merged[key] = value
     return merged
 
 

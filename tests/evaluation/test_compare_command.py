@@ -121,6 +121,19 @@ def test_scores_recorded_under_other_parameters_are_flagged(run: Run, repository
     assert "recorded under" not in run("good", "same", "--markdown").output
 
 
+def test_small_numbers_are_the_same_in_either_file(run: Run, repository: Measurements) -> None:
+    """dvc.lock has 1e-06, which YAML 1.1 reads as a text, for params.yaml's 0.000001."""
+    counts = draw(np.random.default_rng(0), 24)
+    repository.write(measured(counts[:, 0]), {"train": {"decay": 0.000001}}, "a" * 32)
+    lock = "schema: '2.0'\nstages:\n  train:\n    params:\n      params.yaml:\n        train.decay: {}\n"
+    (repository.root / "dvc.lock").write_text(lock.format("1e-06"))
+    repository.commit("small")
+    assert "recorded under" not in run("good", "small", "--markdown").output
+    (repository.root / "dvc.lock").write_text(lock.format("2e-06"))
+    repository.commit("other")
+    assert "train.decay 2.0e-06 (now 1.0e-06)" in run("good", "other", "--markdown").output
+
+
 def drawn(split: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Small pictures, one a clip: features of their pixels (SIDE * SIDE, 5) and face8 labels (SIDE * SIDE,)."""
     files = dict(generate(Synthetic(train_clips=12, val_clips=14, frames=1, seed=3), 1))

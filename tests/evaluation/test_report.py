@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -12,7 +13,7 @@ from faceseg.evaluation.compare import Measured, intervals
 from faceseg.evaluation.evaluate import by_clip, evaluate
 from faceseg.evaluation.report import Sources, flat, write_report
 from faceseg.evaluation.samples import draw_samples
-from faceseg.files import write_csv, write_json
+from faceseg.files import read_json, write_csv, write_json
 from faceseg.store.packs import MissingInputError
 from tests.evaluation.staged import CLASSES, Staged
 
@@ -95,6 +96,31 @@ def test_the_page_can_be_read_without_seeing_it(stretched: Staged, network: kera
     drawings = [attributes for tag, attributes in checker.seen if tag == "svg"]
     assert len(drawings) == 4
     assert drawings[0]["aria-label"] == "Loss: training from 1.5 to 1.1; validation from 0.9 to 0.8"
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "words"),
+    [
+        (None, "pspnet with resnet18"),
+        ({"architecture": None, "backbone": "vgg16", "shrink": 2}, "pspnet with resnet18"),
+        (
+            {"architecture": "unet", "backbone": "vgg16", "shrink": 2},
+            "pspnet with resnet18 and unet with vgg16 at 1/2 of the side",
+        ),
+        ([{"architecture": "unet", "backbone": "vgg16", "shrink": 1}], "pspnet with resnet18 and unet with vgg16"),
+    ],
+)
+def test_the_model_in_words(
+    stretched: Staged, network: keras.Model, ensemble: dict[str, Any] | list[Any] | None, words: str
+) -> None:
+    described = sources(stretched)
+    description = read_json(described.models / "model.json")
+    description["params"] = {} if ensemble is None else {"ensemble": ensemble}
+    write_json(described.models / "model.json", description)
+    with stretched.originals() as originals:
+        evaluation = evaluate(network, stretched.cache(), originals, 4)
+    write_report(stretched.root / "words.html", evaluation, [], stretched.cache(), described)
+    assert f"<h1>{words} on " in (stretched.root / "words.html").read_text()
 
 
 def test_the_page_shows_the_scores_and_the_facts(stretched: Staged, network: keras.Model) -> None:

@@ -9,7 +9,7 @@ from faceseg.evaluation.views import Views, seen, with_views, zoom_matrix
 from tests.evaluation.staged import SIZE, Staged
 
 
-def test_the_picture_alone_needs_no_second_network(network: keras.Model) -> None:
+def test_the_picture_alone_is_the_network_itself(network: keras.Model) -> None:
     assert with_views(network, [], Views()) is network
 
 
@@ -58,6 +58,12 @@ def test_an_axis_is_resampled_as_scipy_does(factor: float) -> None:
     position = 8 + (np.arange(17) - 8) / factor
     expected = map_coordinates(axis, [position], order=1, mode="reflect")
     np.testing.assert_allclose(zoom_matrix(17, factor) @ axis, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("scales", [(), (1.5,), (0.0, 1.0)])
+def test_scales_that_leave_pixels_unseen(scales: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"scales are \[.*\]: expected some above 0, one at least not above 1"):
+        Views(scales=scales)
 
 
 def blurring(seed: int) -> keras.Model:

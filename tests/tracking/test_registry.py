@@ -1,11 +1,13 @@
 """candidate is the newest, champion the best that was shown; a training has one version, however often it is sent."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from faceseg.evaluation.compare import Measured
+from faceseg.files import read_json, sealed, write_json
 from faceseg.tracking import registry, sync
 from faceseg.tracking.journal import journals
 from tests.tracking.runs import Told, evaluate, sides, train
@@ -20,6 +22,7 @@ def _light_models(monkeypatch: pytest.MonkeyPatch) -> None:
     def save_model(path: Path, weights: Path, description: Path, flip: bool, scales: Sequence[float]) -> None:
         path.mkdir()
         (path / "weights").write_bytes(weights.read_bytes())
+        write_json(path / "views.json", {"flip": flip, "scales": list(scales)})
 
     monkeypatch.setattr(registry, "save_model", save_model)
 
@@ -33,6 +36,24 @@ def challenge(root: Path, effect: float) -> None:
 
 def verdicts(told: Told) -> list[str]:
     return [version.tags["faceseg.verdict"] for version in told.versions()]
+
+
+def test_a_journal_of_before_there_were_scales_is_delivered(
+    root: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(root, "first")
+    evaluate(root, "first", sides(0)[0])
+    (journal,) = journals(root)
+    lines = [{key: value for key, value in line.items() if key != "scales"} for line in journal.lines()]
+    journal.path.write_text("".join(f"{json.dumps(sealed(line), sort_keys=True)}\n" for line in lines))
+    journal.keep(root / "models" / "model.weights.h5")  # the store has them, and this one has not
+    other = f"sqlite:///{root / 'other.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
+    assert sync(root)[1] == []
+    again = Told(other)
+    (version,) = again.versions()
+    folder = Path(again.client.download_artifacts(version.run_id, "model", str(root)))
+    assert read_json(folder / "views.json") == {"flip": False, "scales": [1.0]}
 
 
 def test_the_first_is_candidate_and_champion(root: Path, told: Told, capsys: pytest.CaptureFixture[str]) -> None:

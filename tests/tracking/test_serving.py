@@ -86,8 +86,8 @@ def _register(root: Path) -> None:
             weights=weights,
             description=root / "models" / "model.json",
             dataset="faces",
-            flip=False,
-            scales=[1.0],
+            flip=True,
+            scales=[0.8, 1.0],
         )
     )
 
@@ -131,7 +131,6 @@ def _wait(process: "subprocess.Popen[bytes]", ping: str, log: Path) -> None:
 
 def test_the_served_champion_answers_a_picture_with_its_mask(registered: Path, address: str) -> None:
     from faceseg.evaluation.parser import FaceParser
-    from faceseg.evaluation.views import Views
 
     _, photograph = draw_clip(seed=1, split=VAL, clip=0, frames=1)[0]
     picture = io.BytesIO()
@@ -142,7 +141,7 @@ def test_the_served_champion_answers_a_picture_with_its_mask(registered: Path, a
     rows = [{"image": base64.b64encode(content).decode()} for content in contents]
     answer = requests.post(address, json={"dataframe_records": rows}, timeout=300)
     assert answer.status_code == 200, answer.text
-    parser = FaceParser.open(registered / "models", Views())
+    parser = FaceParser.open(registered / "models", flip=True, scales=[0.8, 1.0])
     for content, told in zip(contents, answer.json()["predictions"], strict=True):
         mask = Image.open(io.BytesIO(base64.b64decode(told["mask"])))
         expected = parser.labels(content)
@@ -180,21 +179,21 @@ def test_a_version_looks_at_the_views_that_its_evaluation_looked_at(registered: 
     import mlflow.pyfunc
 
     from faceseg.evaluation.parser import FaceParser
-    from faceseg.evaluation.views import Views
 
     told = Told(f"sqlite:///{registered / 'mlflow.db'}")
     folder = told.client.download_artifacts(told.versions()[0].run_id, "model", str(registered))
     _, photograph = draw_clip(seed=1, split=VAL, clip=0, frames=1)[0]
     row = {"image": base64.b64encode(photograph).decode()}
     masks = []
-    for views in (Views(), Views(flip=True), Views(scales=(0.5, 1.0))):
-        config = {"flip": views.flip, "scales": list(views.scales)}
+    for config in ({"flip": False, "scales": [1.0]}, {"flip": True, "scales": [1.0]}, {"flip": False}, {}):
         (answer,) = mlflow.pyfunc.load_model(folder, model_config=config).predict([row])
+        views = {"flip": True, "scales": [0.8, 1.0], **config}
         masks.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["mask"])))))
-        expected = FaceParser.open(registered / "models", views).labels(photograph)
+        expected = FaceParser.open(registered / "models", **views).labels(photograph)
         np.testing.assert_array_equal(masks[-1], expected)
     assert (masks[0] != masks[1]).any()
     assert (masks[0] != masks[2]).any()
+    assert (masks[2] != masks[3]).any()
 
 
 def test_damaged_weights_are_not_served(registered: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from faceseg.evaluation.native import native_labels
 from faceseg.evaluation.predict import read_description, read_model
-from faceseg.evaluation.views import Views, with_views
+from faceseg.evaluation.views import UNSCALED, Views, with_views
 from faceseg.images.codec import check_image, decode_image
 from faceseg.images.geometry import Fit, content_box, resize_image
 
@@ -33,14 +33,16 @@ class FaceParser:
         self.colours = tuple(tuple(int(level) for level in colour) for colour in colours)
 
     @classmethod
-    def open(cls, folder: Path, views: Views) -> "FaceParser":
-        """The model of a folder that the train stage wrote, which looks at a picture in these views.
+    def open(cls, folder: Path, flip: bool, scales: Sequence[float] = UNSCALED) -> "FaceParser":
+        """The model of a folder that the train stage wrote; ``flip`` and ``scales`` as in ``evaluate``.
+
+        Without scales, as registered versions of before there were any call it.
 
         Raises:
             MissingInputError: a file is not there, or the weights are not those of the description.
         """
         about = read_description(folder)
-        model = with_views(read_model(folder), about["mirror"], views)
+        model = with_views(read_model(folder), about["mirror"], Views(flip, tuple(scales)))
         return cls(model, about["size"], about["fit"], about["classes"], about["colours"])
 
     def labels(self, content: bytes) -> np.ndarray:

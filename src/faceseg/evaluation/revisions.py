@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from faceseg.evaluation.compare import ComparisonError, Measured
+from faceseg.params import parse_yaml
 
 WORKSPACE = "workspace"
 CLIPS = "metrics/clips.csv"
@@ -68,8 +69,8 @@ def read_revision(name: str, root: Path) -> Revision:
             "run `dvc repro`" if commit is None else f"run `dvc repro` on {name} and commit metrics/ with its dvc.lock"
         )
         raise ComparisonError(f"{where} has no {CLIPS if clips is None else CONFUSION}: {how}")
-    params = yaml.safe_load(read("params.yaml") or "") or {}
-    lock = yaml.safe_load(read("dvc.lock") or "") or {}
+    params = parse_yaml(read("params.yaml") or "") or {}
+    lock = parse_yaml(read("dvc.lock") or "") or {}
     return Revision(
         name, commit and commit[:7], parse(clips, confusion), params, _data(lock), tuple(_stale(lock, params))
     )

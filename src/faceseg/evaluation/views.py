@@ -1,7 +1,7 @@
 """A network that looks at a picture several times, mirrored and at several scales, and gives the mean of its logits.
 
-A view is a linear map of the picture's rows and one of its columns, and so is the way back: the same small matrix
-products on every device, and one traced copy of the network however many views there are.
+A view is a linear map of the picture's rows and one of its columns, and so is the way back: small matrix products, as
+between the networks' own levels, and one traced copy of the network however many views there are.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,18 @@ class Views:
 
     Attributes:
         flip: each scale mirrored too.
-        scales: at least one of them at most 1, or no view would see the picture's edge.
+        scales: above 0; at least one of them at most 1, or no view would see the picture's edge.
+
+    Raises:
+        ValueError: the scales are not as that.
     """
 
     flip: bool = False
     scales: tuple[float, ...] = UNSCALED
+
+    def __post_init__(self) -> None:
+        if not self.scales or not 0 < min(self.scales) <= 1:
+            raise ValueError(f"scales are {list(self.scales)}: expected some above 0, one at least not above 1")
 
     @property
     def plain(self) -> bool:

@@ -25,10 +25,9 @@ class ServedModel(PythonModel):
 
         import_tensorflow()
         from faceseg.evaluation.parser import FaceParser
-        from faceseg.evaluation.views import Views
 
-        views = Views(context.model_config["flip"], tuple(context.model_config["scales"]))
-        self._parser = FaceParser.open(Path(context.artifacts["model"]), views)
+        config = context.model_config
+        self._parser = FaceParser.open(Path(context.artifacts["model"]), config["flip"], config["scales"])
         colours = bytes(level for colour in self._parser.colours for level in colour)
         self._palette = colours.ljust(768, b"\0")
 
