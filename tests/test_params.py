@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from faceseg.params import LossParams, ModelParams, ParamsError, TrainParams, read_params
+from faceseg.params import LossParams, ModelParams, ParamsError, TrainParams, parse_yaml, read_params
 
 ROOT = Path(__file__).parents[1]
 MEMBER = {"architecture": "unet", "backbone": "resnet18", "shrink": 2}
@@ -189,3 +189,9 @@ def test_every_parameter_of_model_and_train_is_documented_beside_its_cost() -> N
         if not any(about):
             missing.append(leaf)
     assert missing == []
+
+
+def test_what_only_begins_like_a_number_is_a_text() -> None:
+    """Hashes in dvc.lock do, and names may."""
+    values = parse_yaml("[1e-3, 1.5E2, 7e2bd129, 1e-06, 2.0e-3x]")
+    assert values == [0.001, 150.0, "7e2bd129", 1e-06, "2.0e-3x"]
