@@ -150,3 +150,5 @@ def test_changes_over_a_recipe() -> None:
     assert changed.params["train"] == {"learning_rate": 0.001}
     with pytest.raises(RecipeError, match=r"got 'epochs', expected key=value"):
         with_changes(recipe(), ["epochs"])
+    with pytest.raises(RecipeError, match=r"got 'train\.loss=\{dice', whose value is not valid YAML"):
+        with_changes(recipe(), ["train.loss={dice"])

@@ -66,14 +66,19 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """The recipe with ``key=value`` changes over its parameters; values are YAML.
 
     Raises:
-        RecipeError: a change without ``=``.
+        RecipeError: a change without ``=``, or whose value is no YAML.
     """
     params = recipe.params
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise RecipeError(f"got {change!r}, expected key=value, such as train.epochs=20")
-        above: Any = parse_yaml(value)
+        try:
+            above: Any = parse_yaml(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(
+                f"got {change!r}, whose value is not valid YAML ({error}); expected one as params.yaml has it"
+            ) from None
         for part in reversed(key.split(".")):
             above = {part: above}
         params = _merged(params, above)

@@ -134,6 +134,16 @@ def test_small_numbers_are_the_same_in_either_file(run: Run, repository: Measure
     assert "train.decay 2.0e-06 (now 1.0e-06)" in run("good", "other", "--markdown").output
 
 
+def test_parameters_that_cannot_be_read_are_named(run: Run, repository: Measurements) -> None:
+    (repository.root / "params.yaml").write_text("train: {seed: 0, seed: 1}\n")
+    repository.commit("twice")
+    done = run("good", "twice")
+    assert done.exit_code == 2
+    told = " ".join(done.output.split())
+    assert "params.yaml of twice is not valid YAML" in told
+    assert "the key 'seed' comes twice; keep one" in told
+
+
 def drawn(split: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Small pictures, one a clip: features of their pixels (SIDE * SIDE, 5) and face8 labels (SIDE * SIDE,)."""
     files = dict(generate(Synthetic(train_clips=12, val_clips=14, frames=1, seed=3), 1))

@@ -69,11 +69,20 @@ def read_revision(name: str, root: Path) -> Revision:
             "run `dvc repro`" if commit is None else f"run `dvc repro` on {name} and commit metrics/ with its dvc.lock"
         )
         raise ComparisonError(f"{where} has no {CLIPS if clips is None else CONFUSION}: {how}")
-    params = parse_yaml(read("params.yaml") or "") or {}
-    lock = parse_yaml(read("dvc.lock") or "") or {}
+    params, lock = _yaml(name, "params.yaml", read("params.yaml")), _yaml(name, "dvc.lock", read("dvc.lock"))
     return Revision(
         name, commit and commit[:7], parse(clips, confusion), params, _data(lock), tuple(_stale(lock, params))
     )
+
+
+def _yaml(name: str, path: str, text: str | None) -> Any:
+    """The values of a file of the revision ``name``; none where it has no such file."""
+    try:
+        return parse_yaml(text or "") or {}
+    except yaml.YAMLError as error:
+        raise ComparisonError(
+            f"{path} of {name} is not valid YAML ({error}); mend it, or compare another one"
+        ) from None
 
 
 def parse(clips: str, confusion: str) -> Measured:
