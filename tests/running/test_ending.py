@@ -86,6 +86,16 @@ def test_a_signal_ends_it_with_its_temporary_files_gone(tmp_path: Path, kind: si
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
+def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    probe = Probe(tmp_path, WRITES.format(wait="while not Path('go').exists(): time.sleep(0.02)"))
+    process = probe.start("nohup", *probe.command)
+    process.send_signal(signal.SIGHUP)
+    (tmp_path / "go").touch()
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 0, said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["half", "whole"]
+
+
 def test_a_long_call_into_c_does_not_hold_it_up(tmp_path: Path) -> None:
     probe = Probe(tmp_path, IN_C)
     process = probe.start()
