@@ -284,6 +284,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as people mean it: 1e-3 is a number (PyYAML wants 1.0e-3), and a key that comes twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As the base class does, after a look for a key that comes twice."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node)

@@ -27,6 +27,7 @@ class Mirror(threading.Thread):
         self._lock = threading.Lock()
 
     def run(self) -> None:
+        """The thread: hand on what is new when poked, rest after a failure, try once more at the end."""
         while True:
             self._wake.wait()
             self._wake.clear()

@@ -46,6 +46,7 @@ class Report:
         return not self.findings if strict else self.count("fault") == 0
 
     def to_dict(self, strict: bool) -> dict[str, Any]:
+        """All of it as JSON holds it, with the verdict that ``strict`` asks for."""
         return {
             "passed": self.passed(strict),
             "dataset": self.dataset,
