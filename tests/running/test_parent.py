@@ -20,7 +20,8 @@ for _ in range(400):
     try:
         parent.check()
     except OrphanedError as error:
-        (folder / "message").write_text(str(error))
+        (folder / "half").write_text(str(error))
+        (folder / "half").replace(folder / "message")  # whole as soon as it is there
         break
     time.sleep(0.05)
 """
