@@ -1,5 +1,7 @@
 """A network that a test builds without a seed begins with the same weights in each run."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -27,3 +29,9 @@ def test_weights_are_the_same_in_each_fixture_and_test(
     np.testing.assert_array_equal(of_the_module, first)
     np.testing.assert_array_equal(of_the_test, first)
     assert (_weights() != first).any()  # two layers of one network differ
+
+
+def test_it_is_no_matter_which_process_runs_a_test() -> None:
+    before = random.getstate()
+    random.seed(0)
+    assert random.getstate() == before
